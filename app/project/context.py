@@ -1,0 +1,7 @@
+"""What every template may show."""
+
+from django.conf import settings
+
+
+def release(request):
+    return {"release": settings.RELEASE}

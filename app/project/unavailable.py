@@ -1,0 +1,39 @@
+"""Says that the database does not answer, instead of failing with a traceback."""
+
+import logging
+
+from asgiref.sync import iscoroutinefunction
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse, JsonResponse
+from django.utils.decorators import sync_and_async_middleware
+
+logger = logging.getLogger(__name__)
+RETRY_SECONDS = 3
+DETAIL = "The database does not answer. Try again in a moment."
+
+
+@sync_and_async_middleware
+def unavailable_middleware(get_response):
+    """Answer 503 with Retry-After, as JSON unless a page was asked for. Nothing was stored: a transaction is whole."""
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request):
+            return await get_response(request)
+
+    else:
+
+        def middleware(request):
+            return get_response(request)
+
+    middleware.process_exception = process_exception
+    return middleware
+
+
+def process_exception(request, exception):
+    if not isinstance(exception, (OperationalError, InterfaceError)):
+        return None
+    logger.error("Request not answered: the database does not answer: %s", exception)
+    headers = {"Retry-After": str(RETRY_SECONDS), "Cache-Control": "no-store"}
+    if "text/html" in request.headers.get("Accept", ""):
+        return HttpResponse(f"{DETAIL}\n", content_type="text/plain; charset=utf-8", status=503, headers=headers)
+    return JsonResponse({"error": "unavailable", "detail": DETAIL}, status=503, headers=headers)

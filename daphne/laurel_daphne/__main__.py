@@ -1,0 +1,3 @@
+from laurel_daphne.cli import CommandLine
+
+CommandLine.entrypoint()

@@ -1,0 +1,155 @@
+"""Daphne's server with a drain, flow control and a word for systemd."""
+
+import asyncio
+import signal
+import sys
+import time
+
+import daphne.server  # before anything that imports the reactor
+from daphne.access import AccessLogGenerator
+from twisted.internet import defer, reactor
+
+from laurel_daphne import capacity, endpoints, logs, metrics
+from laurel_daphne.drain import Drain
+from laurel_daphne.http import HTTPFactory
+from laurel_daphne.logs import AccessLog, logger
+from laurel_daphne.notify import Notifier
+from laurel_daphne.websocket import WebSocketFactory, WebSocketProtocol
+
+# `Server.run` takes these from its module; there is no other way in.
+daphne.server.HTTPFactory = HTTPFactory
+daphne.server.WebSocketFactory = WebSocketFactory
+daphne.server.serverFromString = endpoints.from_string
+
+WRITES = ("websocket.send", "http.response.body")
+
+
+class Server(daphne.server.Server):
+    """Takes Daphne's arguments, and `options`: the parsed command line."""
+
+    def __init__(self, *, options, **arguments):
+        arguments["endpoints"] = [endpoints.with_backlog(text, options.backlog) for text in arguments["endpoints"]]
+        if options.websocket_handshake_timeout is not None:
+            arguments["websocket_handshake_timeout"] = options.websocket_handshake_timeout
+        super().__init__(**arguments)
+        self.options = options
+        self.ports = []
+        self.drain = self.drain_task = None
+        self.leaving = False
+        self.notifier = Notifier()
+        self.access_log = None
+        if options.log_style == "json":
+            logs.keep_own_logger(options.verbosity)
+            if isinstance(self.action_logger, AccessLogGenerator):
+                # Open for as long as the process lives.
+                stream = open(options.access_log, "a", 1) if options.access_log not in (None, "-") else sys.stderr  # noqa: SIM115
+                self.access_log = AccessLog(stream, options.instance)
+                self.action_logger = None
+        capacity.watch()
+
+    # Start
+
+    def run(self):
+        reactor.callWhenRunning(self.started)
+        super().run()
+
+    def listen_success(self, port):
+        self.ports.append(port)
+        super().listen_success(port)
+
+    def started(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            # Twisted's own handlers stop the reactor; Python's run between bytecodes, so hand over to the loop.
+            signal.signal(number, lambda number, frame: reactor.callFromThread(self.on_signal, number))
+        self.beat()
+        self.measure_lag(time.monotonic())
+        listening = defer.DeferredList(self.listeners)
+        listening.addCallback(lambda _: self.notifier.send(READY=1, STATUS="Serving"))
+
+    def beat(self):
+        """Tells the watchdog that the event loop turns."""
+        if self.notifier.beat_seconds:
+            self.notifier.send(WATCHDOG=1)
+            reactor.callLater(self.notifier.beat_seconds, self.beat)
+
+    def measure_lag(self, due):
+        now = time.monotonic()
+        metrics.loop_lag_seconds.set(max(0, now - due))
+        reactor.callLater(1, self.measure_lag, now + 1)
+
+    # Connections
+
+    def create_application(self, protocol, scope):
+        # Daphne's own, but for the queue: its has no bound.
+        assert "application_instance" not in self.connections[protocol]
+        queue = protocol.receive_queue() if scope["type"] == "websocket" else asyncio.Queue()
+        scope.setdefault("asgi", {"version": "3.0"})
+
+        async def send(message):
+            await self.handle_reply(protocol, message)
+
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
+            self.application(scope=scope, receive=queue.get, send=send)
+        )
+        return queue
+
+    async def handle_reply(self, protocol, message):
+        if message.get("type") in WRITES and protocol.gate is not None and protocol.gate.shut:
+            with metrics.sends_waiting.track_inprogress(), metrics.send_wait_seconds.time():
+                await protocol.writable()
+        await super().handle_reply(protocol, message)
+
+    def protocol_disconnected(self, protocol):
+        if protocol in self.connections:  # not when it was refused and cleaned up before its TCP connection ended
+            super().protocol_disconnected(protocol)
+
+    def websockets(self):
+        """The WebSockets that are open or being opened."""
+        return [p for p in self.connections if isinstance(p, WebSocketProtocol) and not p.is_closed.called]
+
+    def busy(self):
+        """How many connections have an application that has not returned, or a socket that is not closed."""
+        working = {p for p, details in self.connections.items() if not finished(details.get("application_instance"))}
+        return len(working.union(self.websockets()))
+
+    # Stop
+
+    def on_signal(self, number):
+        if number == signal.SIGUSR1:
+            if self.drain_task is None or self.drain_task.done():
+                logger.info("SIGUSR1: closing the WebSockets, staying")
+                self.drain = Drain(self, self.options, self.notifier)
+                self.drain_task = asyncio.ensure_future(self.drain.stay())
+        elif self.leaving:
+            logger.info("%s again: hurrying", signal.Signals(number).name)
+            self.drain.hurry()
+        else:
+            logger.info("%s: draining", signal.Signals(number).name)
+            self.leave()
+
+    def leave(self):
+        self.leaving = True
+        self.notifier.send(STOPPING=1)
+        # With socket activation systemd keeps the port: what knocks now waits for our successor.
+        stopped = [defer.maybeDeferred(port.stopListening) for port in self.ports]
+        if self.drain_task is not None:
+            self.drain_task.cancel()
+        self.drain = Drain(self, self.options, self.notifier)
+        self.drain_task = asyncio.ensure_future(self.drain.leave())
+        self.drain_task.add_done_callback(lambda _: defer.DeferredList(stopped).addCallback(lambda _: self.stop()))
+
+    def kill_all_applications(self):
+        """Cancels what is left, and waits for it no longer than a client's close would."""
+        # Daphne's raises KeyError for a connection without an application.
+        tasks = [details.get("application_instance") for details in self.connections.values()]
+        left = [task for task in tasks if not finished(task)]
+        for task in left:
+            task.cancel()
+        if left:
+            logger.warning("cancelled %d applications", len(left))
+            return defer.Deferred.fromFuture(asyncio.ensure_future(asyncio.wait(left, timeout=2)))
+
+
+def finished(task):
+    """Whether an application has returned, or was cleaned up, or never was."""
+    return task is None or task.done()

@@ -1,0 +1,230 @@
+"""The verbs behind the Makefile: `python -m cluster VERB`."""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import yaml
+
+from . import doctor, edge, engine, inventory, lock, machines, playbook, release, remote, sensor, settings, status, virtual
+from .console import Failure, say, step
+from .paths import ROOT, VENV
+from .paths import inventory as folder_of
+from .settings import Settings
+
+CODE_BAD_INPUT = 2
+# These change hosts, one at a time.
+CHANGING = {"prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "destroy", "bench"}
+READY_SECONDS = 30
+
+
+def prepare(chosen: Settings) -> None:
+    """What `vagrant up` needs before it can read the hosts."""
+    if chosen.local:
+        provider = inventory.provider(chosen)
+        # A Vagrantfile can be judged without VirtualBox; `make boot` wants it.
+        if provider != "virtualbox":
+            machines.ensure(provider)
+        machines.prepare(inventory.choose(chosen))
+
+
+def boot(chosen: Settings) -> None:
+    """The local cluster's hosts, up and known."""
+    machines.ensure(inventory.provider(chosen))
+    machines.boot(inventory.choose(chosen))
+
+
+def build(chosen: Settings) -> None:
+    engine.ensure()
+    release.build(chosen.environment)
+
+
+def provision(chosen: Settings) -> None:
+    """Build, and let Ansible bring every host to what the inventory says."""
+    if chosen.local:
+        machines.learn_host_keys(inventory.choose(chosen), folder_of("local"))
+    engine.ensure()
+    release.build(chosen.environment)
+    say("  Configuring the hosts (ansible/site.yml)")
+    playbook.run("site", chosen.environment)
+    verify(chosen)
+
+
+def verify(chosen: Settings) -> None:
+    """The application answers through the edge, or Failure says what it said."""
+    host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["app"]))
+    values = inventory.variables(chosen.environment, host)
+    paths = {"health": values["application_health_path"], "ready": values["application_ready_path"]}
+    with step("Checking that the application answers through the edge"):
+        deadline = time.monotonic() + READY_SECONDS
+        health = edge.health(chosen.environment, paths)
+        while any(said != "200" for said in health.values()):
+            if time.monotonic() > deadline:
+                wrong = "; ".join(f"{paths[name]}: {said}" for name, said in health.items() if said != "200")
+                raise Failure(f"the application does not answer through the edge: {wrong}. Look at: make status, make logs HOST={host}")
+            time.sleep(0.5)
+            health = edge.health(chosen.environment, paths)
+
+
+def deploy(chosen: Settings) -> None:
+    started = time.monotonic()
+    if chosen.local:
+        boot(chosen)
+    provision(chosen)
+    summary(chosen, time.monotonic() - started)
+
+
+def summary(chosen: Settings, seconds: float) -> None:
+    host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["app"]))
+    served = edge.release(chosen.environment, inventory.variables(chosen.environment, host)["application_health_path"])
+    say(f"\nDeployed release {served} to {chosen.environment} in {seconds:.0f} s.\n")
+    cluster = inventory.load(chosen.environment)
+    if cluster:
+        authority = (folder_of(chosen.environment) / "pki/ca.crt").relative_to(ROOT)
+        say(f"  https://localhost:{cluster.ports['HTTPS_PORT']}/    the application (its CA: {authority})")
+        say(f"  http://localhost:{cluster.ports['LOCUST_PORT']}/     Locust, after `make locust`\n")
+    say("Next: make status · make topology TOPOLOGY=asgi · make bench · make locust · make logs HOST=app1 UNIT=uwsgi")
+
+
+def topology(chosen: Settings) -> None:
+    """Serve another topology, and remember it."""
+    name = os.environ.get("TOPOLOGY", "")
+    known = yaml.safe_load((ROOT / "ansible/group_vars/all/topologies.yml").read_text())["topologies"]
+    if name not in known:
+        raise Failure(f"TOPOLOGY is {name!r}; there are: {', '.join(known)}, as in: make topology TOPOLOGY={next(iter(known))}")
+    started = time.monotonic()
+    playbook.run("topology", chosen.environment, "--extra-vars", f"topology={name}")
+    (folder_of(chosen.environment) / "group_vars/laurel/topology.yml").write_text(
+        f"# What `make topology` chose last. Not in git.\ntopology: {name}\n"
+    )
+    verify(chosen)
+    say(f"Serving {name} after {time.monotonic() - started:.0f} s.")
+
+
+def side_by_side(chosen: Settings, on: bool) -> None:
+    playbook.run("topology", chosen.environment, "--extra-vars", f'{{"side_by_side": {str(on).lower()}}}')
+
+
+def destroy(chosen: Settings) -> None:
+    if not chosen.local:
+        raise Failure(f"only the local cluster can be destroyed, not {chosen.environment!r}")
+    cluster = inventory.load()
+    if cluster is None:
+        say("There is no cluster of this checkout.")
+        return
+    if cluster.provider == "docker" or virtual.installed(cluster.provider):
+        machines.ensure(cluster.provider)
+    machines.destroy(cluster)
+    for name in ("addresses.yml", "ssh_config", "ssh/known_hosts", "group_vars/laurel/topology.yml"):
+        (folder_of("local") / name).unlink(missing_ok=True)
+    say("Removed. Images and built releases are kept; `make clean` removes what this checkout built.")
+
+
+def ssh(chosen: Settings) -> int:
+    hosts = all_hosts(chosen)
+    return subprocess.call(remote.argv(chosen.environment, remote.require_host(chosen.environment, os.environ.get("HOST", ""), hosts)))
+
+
+def logs(chosen: Settings) -> int:
+    """The last lines of a host's journal, of one unit where UNIT is given; FOLLOW=1 goes on."""
+    host = remote.require_host(chosen.environment, os.environ.get("HOST", ""), all_hosts(chosen))
+    unit, lines = os.environ.get("UNIT", ""), os.environ.get("LINES") or "100"
+    if not lines.isdigit():
+        raise Failure(f"LINES is {lines!r}; expected a number, as in: make logs HOST={host} LINES=200")
+    follow = ["--follow"] if os.environ.get("FOLLOW") else []
+    wanted = ["--unit", unit] if unit else []
+    return subprocess.call(
+        remote.argv(chosen.environment, host, "--", "sudo", "journalctl", "--no-pager", "--lines", lines, *wanted, *follow)
+    )
+
+
+def all_hosts(chosen: Settings) -> list[str]:
+    groups = inventory.hosts_by_group(folder_of(chosen.environment))
+    return list(dict.fromkeys(host for hosts in groups.values() for host in hosts))
+
+
+def locust(chosen: Settings) -> None:
+    host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["locust"]))
+    if remote.read(chosen.environment, host, "sudo systemctl start locust.service && echo started") != "started\n":
+        raise Failure(f"Locust does not start on {host}; see: make logs HOST={host} UNIT=locust, and deploy first: make deploy")
+    cluster = inventory.load(chosen.environment)
+    where = f"localhost:{cluster.ports['LOCUST_PORT']}" if cluster else f"{host}:8089"
+    say(f"Locust's web UI: http://{where}/ (stop it with: make locust-stop)")
+
+
+def locust_stop(chosen: Settings) -> None:
+    host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["locust"]))
+    remote.read(chosen.environment, host, "sudo systemctl stop locust.service")
+
+
+def demo_sensor(chosen: Settings) -> int:
+    """Publish readings over MQTT from the load host, as a thing in the field would."""
+    host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["locust"]))
+    command = remote.argv(chosen.environment, host, sensor.command())
+    return subprocess.run(command, input=sensor.wanted(chosen.environment), text=True).returncode
+
+
+def bench(chosen: Settings) -> int:
+    """Compare the topologies; deploy first where nothing answers."""
+    if chosen.local and (inventory.load() is None or not edge_answers(chosen)):
+        deploy(chosen)
+    words = shlex.split(os.environ.get("BENCH", ""))
+    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", "bench", *words], cwd=ROOT)
+
+
+def edge_answers(chosen: Settings) -> bool:
+    try:
+        return engine.answers() and edge.get(chosen.environment, "/").status < 500
+    except OSError:
+        return False
+
+
+VERBS: dict[str, Callable[[Settings], int | None]] = {
+    "prepare": prepare,
+    "deploy": deploy,
+    "provision": provision,
+    "build": build,
+    "verify": verify,
+    "boot": boot,
+    "topology": topology,
+    "side-by-side": lambda chosen: side_by_side(chosen, True),
+    "side-by-side-off": lambda chosen: side_by_side(chosen, False),
+    "status": lambda chosen: status.show(chosen.environment, os.environ.get("FORMAT") or "text"),
+    "doctor": doctor.run,
+    "logs": logs,
+    "ssh": ssh,
+    "bench": bench,
+    "demo-sensor": demo_sensor,
+    "locust": locust,
+    "locust-stop": locust_stop,
+    "destroy": destroy,
+}
+
+
+def main() -> int:
+    verb = VERBS.get(sys.argv[1] if len(sys.argv) > 1 else "")
+    if verb is None:
+        print(f"laurel: expected one of: {', '.join(VERBS)}", file=sys.stderr)
+        return CODE_BAD_INPUT
+    name = sys.argv[1]
+    try:
+        chosen = settings.read()
+        with lock.exclusive(chosen.environment, name) if name in CHANGING else nullcontext():
+            return verb(chosen) or 0
+    except Failure as failure:
+        print(f"laurel: {failure}", file=sys.stderr)
+        return CODE_BAD_INPUT
+    except BrokenPipeError:  # `make status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("\nlaurel: interrupted; the same command goes on from where this one was", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Run a playbook of ansible/ against an environment."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from .console import Failure
+from .inventory import ansible_environment
+from .paths import ROOT, VENV, inventory
+
+ANSIBLE = ROOT / "ansible"
+
+
+def environment() -> dict[str, str]:
+    """What ansible-playbook finds in its environment: our configuration, and Mitogen for speed where it is installed.
+
+    Mitogen is only a faster transport; LAUREL_TRANSPORT=ssh leaves it out, and every playbook runs without it.
+    """
+    env = ansible_environment()
+    found = sorted(VENV.glob("lib/python3*/site-packages/ansible_mitogen/plugins/strategy"))
+    if found and os.environ.get("LAUREL_TRANSPORT", "mitogen") == "mitogen":
+        env |= {"ANSIBLE_STRATEGY_PLUGINS": str(found[0]), "ANSIBLE_STRATEGY": "mitogen_linear"}
+    return env
+
+
+def run(name: str, settings_environment: str, *arguments: str) -> None:
+    """Run ansible/<name>.yml and show what it does; raise Failure where it fails."""
+    command: Sequence[str] = [
+        str(VENV / "bin" / "ansible-playbook"), "--inventory", str(inventory(settings_environment)),
+        str(ANSIBLE / f"{name}.yml"), *arguments,
+    ]  # fmt: skip
+    code = subprocess.call(command, cwd=ANSIBLE, env=environment(), stdin=subprocess.DEVNULL)
+    if code:
+        raise Failure(f"the playbook {name}.yml stopped (code {code}): the reason is above. Mended, run the same command again")

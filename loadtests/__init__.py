@@ -1,0 +1,1 @@
+"""Load for Django + Channels projects: Locust users, scenarios, and the lab that compares topologies."""

@@ -1,0 +1,1 @@
+"""Locustfiles: `locust -f loadtests/scenarios/<name>.py --host https://…`."""

@@ -1,0 +1,1 @@
+"""Locust users that tell the truth about latency. See loadtests/README.md."""

@@ -1,0 +1,167 @@
+"""A small server that speaks like the demo application, and lies or freezes when asked.
+
+    python server.py [--freeze-at SECONDS --freeze SECONDS] [--lie json|drop|duplicate|refuse|hang-up]
+
+Prints the port it listens on. One asyncio process; a freeze stops all of it, like a stop-the-world pause.
+WebSocket messages go out in two fragments after a ping, so that clients must cope with both.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections import defaultdict
+
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Ping, RejectConnection, Request, TextMessage
+
+ROW = {"id": 7, "number": 42}
+
+
+def workload(path: str, lies: set[str]) -> tuple[int, str, bytes]:
+    """Status, content type and body of a workload page."""
+    if path == "/workload/json":
+        text = "Hello, Mars!" if "json" in lies else "Hello, World!"
+        return 200, "application/json", json.dumps({"message": text}).encode()
+    if path in ("/workload/row", "/workload/write"):
+        return 200, "application/json", json.dumps(ROW).encode()
+    if path.startswith("/workload/rows"):
+        return 200, "application/json", json.dumps({"rows": [ROW] * 20}).encode()
+    if path == "/workload/page":
+        return 200, "text/html", b"<html><table>" + b"<tr><td>1</td></tr>" * 51 + b"</table></html>"
+    return 404, "text/plain", b"no such page"
+
+
+class Server:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.lies = set(options.lie)
+        self.first_request: float | None = None
+        self.frozen = False
+        self.rooms: dict[str, list[dict]] = defaultdict(list)
+        self.readers: dict[str, list] = defaultdict(list)
+
+    def freeze_if_due(self) -> None:
+        now = time.monotonic()
+        if self.first_request is None:
+            self.first_request = now
+        if self.options.freeze and not self.frozen and now - self.first_request >= self.options.freeze_at:
+            self.frozen = True
+            time.sleep(self.options.freeze)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                lines = head.decode("latin-1").split("\r\n")
+                method, path, _ = lines[0].split()
+                headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:] if line)}
+                if headers.get("upgrade", "").lower() == "websocket":
+                    return await self.talk(path, head, reader, writer)
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.freeze_if_due()
+                status, kind, answer, more = self.answer(method, path, body)
+                head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}\r\n{more}\r\n"
+                writer.write(head.encode() + answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, str, bytes, str]:
+        if path == "/accounts/login/":
+            return 200, "text/html", b"<html></html>", "Set-Cookie: csrftoken=abc; Path=/\r\n"
+        if path == "/accounts/signup/":
+            return 302, "text/html", b"", "Location: /rooms/\r\nSet-Cookie: sessionid=xyz; HttpOnly; Path=/\r\n"
+        if path.startswith("/rooms/"):
+            slug, _, rest = path.removeprefix("/rooms/").partition("/")
+            return self.room(method, slug, rest, body)
+        return *workload(path, self.lies), ""
+
+    def room(self, method: str, slug: str, rest: str, body: bytes) -> tuple[int, str, bytes, str]:
+        if not rest.startswith("messages"):
+            return 200, "text/html", b"<html></html>", ""
+        if method == "POST":
+            frame = json.loads(body)
+            number = self.publish(slug, frame["text"])
+            return 201, "application/json", json.dumps({"id": number, "key": frame["key"]}).encode(), ""
+        after = int(rest.partition("after=")[2])
+        found = [m for m in self.rooms[slug] if m["id"] > after]
+        answer = {"messages": found, "recovered": True, "newest": len(self.rooms[slug])}
+        return 200, "application/json", json.dumps(answer).encode(), ""
+
+    def publish(self, slug: str, text: str) -> int:
+        number = len(self.rooms[slug]) + 1
+        message = {"type": "message", "id": number, "text": text}
+        self.rooms[slug].append(message)
+        for tell in self.readers[slug]:
+            if "drop" in self.lies and number % 5 == 0:
+                continue
+            tell(message)
+            if "duplicate" in self.lies and number % 5 == 0:
+                tell(message)
+        return number
+
+    async def talk(self, path: str, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        slug = path.rstrip("/").rpartition("/")[2]
+        protocol = WSConnection(ConnectionType.SERVER)
+        protocol.receive_data(head)
+        received = ""
+
+        def tell(frame: dict) -> None:
+            text = json.dumps(frame)
+            writer.write(protocol.send(Ping(b"?")))
+            writer.write(protocol.send(TextMessage(text[:5], message_finished=False)))
+            writer.write(protocol.send(TextMessage(text[5:])))
+
+        try:
+            while True:
+                for event in protocol.events():
+                    if isinstance(event, Request) and "refuse" in self.lies:
+                        writer.write(protocol.send(RejectConnection(status_code=501)))
+                        return
+                    if isinstance(event, Request):
+                        writer.write(protocol.send(AcceptConnection()))
+                    elif isinstance(event, TextMessage):
+                        received += event.data
+                        if not event.message_finished:
+                            continue
+                        self.freeze_if_due()
+                        frame, received = json.loads(received), ""
+                        if frame["type"] == "subscribe":
+                            tell({"type": "subscribed", "after": frame["after"], "recovered": True})
+                            self.readers[slug].append(tell)
+                        elif "hang-up" in self.lies:
+                            return
+                        else:
+                            tell({"type": "ack", "id": self.publish(slug, frame["text"]), "key": frame["key"]})
+                    elif isinstance(event, CloseConnection):
+                        writer.write(protocol.send(event.response()))
+                        return
+                data = await reader.read(65536)
+                if not data:
+                    return
+                protocol.receive_data(data)
+        finally:
+            if tell in self.readers[slug]:
+                self.readers[slug].remove(tell)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--freeze-at", type=float, default=0)
+    parser.add_argument("--freeze", type=float, default=0)
+    parser.add_argument("--lie", action="append", default=[])
+    server = await asyncio.start_server(Server(parser.parse_args()).handle, "127.0.0.1", 0, backlog=500)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        sys.exit(0)
