@@ -52,7 +52,7 @@ def test_every_host_is_up_and_the_application_healthy(deployed):
 def test_the_status_is_readable_too(deployed):
     done = deployed.make("status")
     assert done.code == 0
-    assert re.search(r"^app1 +up +daphne@1 active  daphne@2 active .* uwsgi active$", done.out, re.MULTILINE)
+    assert re.search(r"^app1 +up +daphne@1 active  daphne@2 active .* uwsgi active  worker-sweep active  worker-thumbnails active$", done.out, re.MULTILINE)
 
 
 def test_a_dry_run_on_a_deployed_host_shows_no_change(deployed):
