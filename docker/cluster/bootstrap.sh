@@ -30,7 +30,7 @@ find_python() {
 
 # What runs the hosts: as asked for, or as the cluster was made.
 provider() {
-    [ -n "${PROVIDER:-}" ] || PROVIDER=$(sed -n 's/^ *cluster_provider: *//p' "$root/ansible/inventories/local/addresses.yml" 2> /dev/null)
+    [ -n "${PROVIDER:-}" ] || PROVIDER=$(sed -n 's/^ *cluster_provider: *//p' "$root/ansible/inventories/local/addresses.yml" 2> /dev/null) || :
     printf '%s' "${PROVIDER:-docker}"
 }
 
