@@ -94,8 +94,9 @@ class Member:
 class Crowd:
     """Holds the sockets of `members`; `run` does so until its greenlet is killed.
 
-    `addresses` are source addresses that are used in turn, for when one has too few ports. `on_back(seconds cut, since)`
-    is told of each member that has its first message again after a cut; `on_loss(why)` of each connection that was lost.
+    `addresses` are source addresses that are used in turn, for when one has too few ports. `on_cut(at)` is told of each
+    open member that is cut, `on_back(cut at, at)` when it has its first message again, `on_loss(why)` of each connection
+    that broke or was refused. Times are monotonic seconds.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Crowd:
         tls: ssl.SSLContext | None = None,
         addresses: Iterable[str] = (),
         chance: random.Random | None = None,
+        on_cut: Any = None,
         on_back: Any = None,
         on_loss: Any = None,
     ) -> None:
@@ -119,6 +121,7 @@ class Crowd:
         self.family, self.address = family[0], family[4]
         self.addresses = list(addresses)
         self.chance = chance or random.Random()
+        self.on_cut = on_cut or (lambda at: None)
         self.on_back = on_back or (lambda cut_at, now: None)
         self.on_loss = on_loss or (lambda why: None)
         self.poller = epoll()
@@ -179,7 +182,7 @@ class Crowd:
         now = time.monotonic()
         for member in self.members:
             if member.state == OPEN:
-                member.back_since = now
+                self.was_cut(member, now)
                 self.drop(member)
                 self.come_back(member, now)
 
@@ -393,10 +396,15 @@ class Crowd:
         member.socket = member.secure = member.incoming = member.outgoing = None
         member.rest, member.parts, member.state = b"", [], CLOSED
 
+    def was_cut(self, member: Member, now: float) -> None:
+        if member.back_since is None:  # else it was cut again before it had a message
+            member.back_since = now
+            self.on_cut(now)
+
     def lost(self, member: Member, why: str, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if member.state == OPEN and member.back_since is None:
-            member.back_since = now
+        if member.state == OPEN:
+            self.was_cut(member, now)
         self.problems[why] += 1
         self.on_loss(why)
         self.drop(member)

@@ -56,6 +56,7 @@ class CrowdUser(AccountUser):
             addresses=self.source_addresses(count),
             chance=random.Random(f"{self.options.seed}-crowd") if self.options.seed else None,
             on_back=self.back,
+            on_cut=self.was_cut,
             on_loss=self.loss,
         )
         self.running = gevent.spawn(self.crowd.run)
@@ -98,8 +99,15 @@ class CrowdUser(AccountUser):
     def back(self, cut_at: float, now: float) -> None:
         """A member has its first message again."""
         if RECORDER.in_window(cut_at):
-            RECORDER.outstanding += 1
+            RECORDER.outstanding += 1  # `answered` takes it away again
             RECORDER.answered("BACK", "back", cut_at, cut_at, now)
+            RECORDER.returning -= 1
+
+    def was_cut(self, at: float) -> None:
+        """A member that was open is no longer."""
+        if RECORDER.in_window(at):
+            RECORDER.counters["cut"] += 1
+            RECORDER.returning += 1
 
     def loss(self, why: str) -> None:
         now = time.monotonic()
@@ -133,7 +141,7 @@ class StormUser(CrowdUser):
 
     def loss(self, why: str) -> None:
         """What the scenario is about, so no error: counted."""
-        RECORDER.count("cut", time.monotonic())
+        RECORDER.count("refused", time.monotonic())
 
 
 class IsolationCrowd(CrowdUser):

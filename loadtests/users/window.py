@@ -24,6 +24,7 @@ from .processes import AllProcesses, Lost, ThisProcess, is_master
 
 READY_TIMEOUT_SECONDS = 60
 DRAIN_TIMEOUT_SECONDS = 5
+RETURN_TIMEOUT_SECONDS = 30
 
 _running = Group()
 """The greenlet of the present test; one left over from the test before is ended."""
@@ -101,14 +102,17 @@ def wait_for_users(environment: Environment) -> None:
 
 
 def drain() -> None:
-    """Wait until the answers to what was sent in the window are in, at most `DRAIN_TIMEOUT_SECONDS`.
+    """Wait until the answers to what was sent in the window are in, and who was cut is back, each with its limit.
 
     Raises Lost when a worker's last document does not come.
     """
-    deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
-    while not _load.is_drained() and time.monotonic() < deadline:
+    began = time.monotonic()
+    while not _load.is_drained() or _load.returning():
+        waited = time.monotonic() - began
+        if waited > (RETURN_TIMEOUT_SECONDS if _load.returning() else DRAIN_TIMEOUT_SECONDS):
+            break
         gevent.sleep(0.05)
-    _load.documents(complete=True)
+    _load.freeze()
 
 
 def give_up(environment: Environment, reason: str) -> None:
