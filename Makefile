@@ -58,6 +58,11 @@ locust-stop: ## Stop Locust's web UI
 bench: ## Compare the topologies under load; deploys first if nothing is deployed
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) bench
 
+rig: ## Turn on what a bench compares beside the deployed servers
+	@$(LAUREL) rig
+rig-off: ## Remove it
+	@$(LAUREL) rig-off
+
 mqtt-bench: ## Measure the MQTT server on this machine: messages a second, and nothing lost across restarts
 	@mqtt/bench/run
 
@@ -68,7 +73,7 @@ clean: destroy ## Remove the cluster and what this checkout built
 	@rm -rf build .laurel .venv .vagrant .pytest_cache .ruff_cache
 
 # Steps of the verbs above, and what Vagrant calls.
-prepare provision build boot verify side-by-side side-by-side-off rig rig-off:
+prepare provision build boot verify side-by-side side-by-side-off:
 	@$(LAUREL) $@
 
 help:
