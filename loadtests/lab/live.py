@@ -16,7 +16,7 @@ from . import cpu
 from .errors import LabError
 from .hosts import Hosts
 
-SHOWN_LEAST = 0.005  # CPUs; what uses less is left out
+SHOWN_LEAST = 0.001  # CPUs; what uses less is left out
 
 
 def rows(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def delay_rows(document: dict[str, Any] | None) -> list[dict[str, Any]]:
 def cpu_rows(now: float) -> list[dict[str, Any]]:
     if now - _cpu["at"] > STALE_SECONDS:
         return [{"service": NO_CPU}]
-    return _cpu["rows"]
+    return _cpu["rows"] or [{"service": "every service is idle"}]
 
 
 def validity_rows(document: dict[str, Any] | None) -> list[dict[str, Any]]:
