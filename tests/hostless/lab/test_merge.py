@@ -59,7 +59,7 @@ def test_a_document_of_another_format_is_refused():
 
 def test_ports_and_open_files_are_counted():
     before = watch.look()
-    with socket.create_server(("127.0.0.9", 0)) as server:
+    with socket.create_server(("127.0.0.9", 0), backlog=512) as server:
         clients = [socket.create_connection(server.getsockname(), source_address=("127.0.0.8", 0)) for _ in range(400)]
         after = watch.look()
         for client in clients:
