@@ -10,7 +10,7 @@ from locust import task
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
 
-from . import window  # noqa: F401  (registers its Locust listeners and the arguments)
+from . import tabs, window  # noqa: F401  (they register their Locust listeners and the arguments)
 from .dispatch import crowds
 from .pacing import Pacer
 from .recorder import RECORDER

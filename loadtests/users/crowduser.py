@@ -20,7 +20,7 @@ from .watch import look
 MEMBERS_AN_ACCOUNT = 50
 """The demo lets a user hold 100 sockets per server process."""
 
-OPEN_MORE_SECONDS = 30
+OPEN_MORE_SECONDS = 15
 
 
 class CrowdUser(AccountUser):

@@ -17,7 +17,8 @@ A request belongs to the window when its *intended start* lies in it, however la
 
 HDR is HdrHistogram V2 base64 in microseconds. All clocks are monotonic seconds of this process. `cpu_share` is of the CPU
 that the busiest process has, or of all CPUs of its machine where that is more. `ports` are those of the source address that
-has taken most, connections in TIME_WAIT included. `open` is counted when the window closes; after a cut, when all are back. `opened` counts each opening, so it is more than `expected` after a loss.
+has taken most, connections in TIME_WAIT included. `open` is counted when the window closes; after a cut, when all are back.
+`opened` counts each opening, so it is more than `expected` after a loss.
 """
 
 import time
