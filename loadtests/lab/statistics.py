@@ -18,6 +18,8 @@ from loadtests.users.histograms import encode, merge, percentiles_ms
 from .declaration import Scenario
 
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.01
+"""Largest corrected p-value of a difference: twins must hardly ever be told apart."""
 FEWEST_ROUNDS = 4
 """With fewer paired rounds nothing is judged."""
 RESAMPLES = 9999
@@ -169,6 +171,6 @@ def verdict(ratio: dict[str, Any], noise_floor: float | None) -> str:
     if ratio["low"] is None:
         return "too few rounds"
     excludes_one = ratio["low"] > 1 or ratio["high"] < 1
-    if not excludes_one or ratio["p_holm"] > 1 - CONFIDENCE or abs(ratio["ratio"] - 1) <= (noise_floor or 0.0):
+    if not excludes_one or ratio["p_holm"] > SIGNIFICANCE or abs(ratio["ratio"] - 1) <= (noise_floor or 0.0):
         return "within noise"
     return "more" if ratio["ratio"] > 1 else "less"

@@ -86,6 +86,6 @@ def read_target(name: str, data: dict[str, Any]) -> Target:
         body=str(data.get("body") or ""),
         url=data.get("url") or "",
         http=str(data.get("http") or ""),
-        units=tuple(data.get("units") or [f"rig-{name}.service"]),
+        units=tuple(data.get("units", [f"rig-{name}.service"])),
         why=data.get("why") or "",
     )

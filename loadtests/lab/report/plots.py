@@ -188,3 +188,15 @@ def as_svg(figure: Any, title: str) -> str:
     svg = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\1{prefix}-", svg)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
+
+
+STANDALONE = (
+    "<style>svg { color: #1c2126; --rule: #c9cdc8; font-family: system-ui, sans-serif } "
+    "@media (prefers-color-scheme: dark) { svg { color: #e7e9ea; --rule: #4a5258 } }</style>"
+)
+
+
+def standalone(svg: str) -> str:
+    """An `<svg>` element as a file of its own, with the colours that the page would have given it."""
+    head, _, rest = svg.partition(">")
+    return f"{head}>{STANDALONE}{rest}\n"

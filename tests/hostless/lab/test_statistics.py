@@ -76,11 +76,11 @@ def test_a_candidate_without_a_valid_trial_has_no_ratio_and_says_why(row, judged
 
 
 def test_a_winner_needs_an_interval_a_small_p_and_more_than_the_noise():
-    clear = {"ratio": 1.1, "low": 1.05, "high": 1.15, "p_holm": 0.01}
+    clear = {"ratio": 1.1, "low": 1.05, "high": 1.15, "p_holm": 0.005}
     assert verdict(clear, 0.02) == "more"
     assert verdict(clear | {"ratio": 0.9, "low": 0.85, "high": 0.95}, 0.02) == "less"
     assert verdict(clear | {"low": 0.99}, 0.02) == "within noise"
-    assert verdict(clear | {"p_holm": 0.06}, 0.02) == "within noise"
+    assert verdict(clear | {"p_holm": 0.02}, 0.02) == "within noise"
     assert verdict(clear, 0.11) == "within noise"
 
 
