@@ -183,6 +183,18 @@ class Hosts:
         """HTTP status of a URL as the load host sees it, or why there is none."""
         return self.run(self.load, f"python3 -c {shlex.quote(ASK)} {shlex.quote(url)}").strip()
 
+    def body_of(self, url: str) -> str:
+        """The body that a URL answers the load host with; empty when it does not answer 200."""
+        return self.run(self.load, f"python3 -c {shlex.quote(FETCH)} {shlex.quote(url)}")
+
+    def mqtt(self) -> tuple[str, str] | None:
+        """Address of the MQTT broker and the password of its user `sensor`; None where there is no broker."""
+        brokers = self.in_group("mosquitto")
+        secret = ROOT / f"ansible/secrets/{self.environment}/mqtt_sensor"
+        if not brokers or not secret.is_file():
+            return None
+        return brokers[0].variables["ansible_host"], secret.read_text(encoding="utf-8").strip()
+
     # Pinning
 
     def pin(self) -> dict[str, Any]:
@@ -256,6 +268,14 @@ except urllib.error.HTTPError as error:
     print(error.code)
 except OSError as error:
     print(error)
+"""
+
+FETCH = """
+import ssl, sys, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], context=ssl._create_unverified_context(), timeout=10).read().decode())
+except OSError:
+    pass
 """
 
 HASH_COMMAND = "cat $(find loadtests/users loadtests/scenarios -name '*.py' | LC_ALL=C sort) | sha256sum"

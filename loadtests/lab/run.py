@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from .hosts import Hosts
 from .plan import Plan, trial_seconds
 from .progress import Progress, duration
 from .statistics import summarise
-from .trial import SESSIONS_FILE, Setting, Slot, address, failed_row, ready_url, run_trial, timetable
+from .trial import MQTT_PASSWORD_FILE, SESSIONS_FILE, Setting, Slot, address, failed_row, ready_url, run_trial, timetable
 from .validity import is_generators_fault, reasons_against
 
-MOST_SESSIONS = 1000
+MOST_SESSIONS = 100
 """Accounts that the chat users share, however many users there are."""
 POINTS_GUESS = 8
 """Steps of a capacity search, for the remaining time."""
@@ -139,14 +141,23 @@ class Run:
     def check_ready(self, scenario: Scenario) -> None:
         """Ask each candidate once; those that don't answer rightly are INVALID without being measured."""
         port = self.hosts.https_port()
+        if scenario.locustfile == "static":
+            self.setting = replace(self.setting, extra=self.setting.extra | {"paths": " ".join(self.static_paths(scenario))})
         for name, candidate in scenario.candidates.items():
             if candidate.missing:
                 self.unready[scenario.name, name] = candidate.missing
                 continue
             url = ready_url(self.plan, scenario, name, port)
+            if scenario.locustfile == "static" and self.setting.extra["paths"]:
+                url = address(self.plan, scenario, name, port) + self.setting.extra["paths"].split()[0]
             status = self.hosts.status_of(url)
             if status != "200":
                 self.unready[scenario.name, name] = f"{url} answers {status}, expected 200"
+
+    def static_paths(self, scenario: Scenario) -> list[str]:
+        """The static files that the front page of the baseline names: a target of the rig has no page to find them by."""
+        page = self.hosts.body_of(address(self.plan, scenario, scenario.baseline, self.hosts.https_port()) + "/")
+        return sorted(set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page)))
 
     def take_scenario(self, scenario: Scenario, slots: list[Slot]) -> None:
         done = {trial["id"] for trial in self.result["trials"]}
@@ -229,10 +240,10 @@ class Run:
 class Prepared:
     """Where the run takes place."""
 
-    def __init__(self, pinning: dict[str, Any], hosts: Hosts) -> None:
+    def __init__(self, pinning: dict[str, Any], hosts: Hosts, extra: dict[str, Any]) -> None:
         self.pinning = pinning
         count = len(pinning["servers"]) if pinning["pinned"] else hosts.serving_cpus()
-        self.of_trial = Setting(pinning["servers"] if pinning["pinned"] else None, hosts.shared_machine, count)
+        self.of_trial = Setting(pinning["servers"] if pinning["pinned"] else None, hosts.shared_machine, count, extra)
 
 
 @contextlib.contextmanager
@@ -246,6 +257,7 @@ def prepared(plan: Plan, hosts: Hosts, progress: Progress) -> Iterator[Prepared]
         undo.callback(quietly, hosts.side_by_side, False)
         hosts.side_by_side(True)
         hosts.put_on_load(SESSIONS_FILE, hosts.make_sessions(most_users(plan)))
+        extra = mqtt_arguments(hosts)
         own_cpus = os.sched_getaffinity(0)
         undo.callback(os.sched_setaffinity, 0, own_cpus)
         undo.callback(hosts.unpin)
@@ -255,7 +267,17 @@ def prepared(plan: Plan, hosts: Hosts, progress: Progress) -> Iterator[Prepared]
             progress.say(f"  servers on CPU {pinning['servers']}, load on CPU {pinning['generator']}")
         else:
             progress.say(f"  no CPUs set apart: {pinning['reason']}")
-        yield Prepared(pinning, hosts)
+        yield Prepared(pinning, hosts, extra)
+
+
+def mqtt_arguments(hosts: Hosts) -> dict[str, Any]:
+    """Where the MQTT readers find their broker; nothing where the environment has none."""
+    found = hosts.mqtt()
+    if not found:
+        return {}
+    host, password = found
+    hosts.put_on_load(MQTT_PASSWORD_FILE, password)
+    return {"mqtt_host": host, "mqtt_password_file": MQTT_PASSWORD_FILE}
 
 
 def most_users(plan: Plan) -> int:

@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests.users.histograms import empty, encode, merge, percentiles_ms
@@ -13,9 +13,10 @@ from .declaration import Scenario
 from .hosts import REMOTE_PREFIX, Hosts, Samplers
 from .plan import Plan
 
-NOT_REQUESTS = {"DELIVER", "PUBLISH", "CONNECT", "SOCKET", "BACK"}
+NOT_REQUESTS = {"DELIVER", "PUBLISH", "CONNECT", "SOCKET", "BACK", "MQTT", "SETUP"}
 """Kinds of series that are no HTTP requests."""
 SESSIONS_FILE = f"{REMOTE_PREFIX}-sessions.json"
+MQTT_PASSWORD_FILE = f"{REMOTE_PREFIX}-mqtt.password"
 RESULT_FILE = f"{REMOTE_PREFIX}-result.json"
 
 
@@ -66,12 +67,18 @@ def ready_url(plan: Plan, scenario: Scenario, candidate: str, https_port: int) -
     return address(plan, scenario, candidate, https_port) + path
 
 
-def load_arguments(plan: Plan, slot: Slot, base_url: str, changes: dict[str, Any] | None = None) -> list[str]:
-    """The arguments of Locust for one trial. Rates are declared for all users together, Locust's are per user."""
+def load_arguments(
+    plan: Plan, slot: Slot, base_url: str, changes: dict[str, Any] | None = None, extra: dict[str, Any] | None = None
+) -> list[str]:
+    """The arguments of Locust for one trial. Rates are declared for all users together, Locust's are per user.
+
+    `changes` go before what is declared, `extra` (what the environment knows) behind it.
+    """
     scenario = plan.scenarios[slot.scenario]
     candidate, users = scenario.candidates[slot.candidate], scenario.users_of(slot.candidate)
     options = target_options(plan, scenario, candidate.rig) | scenario.options_of(slot.candidate) | (changes or {})
     options = {k: v / users if k.endswith("_rate") else v for k, v in options.items()}
+    options |= {k: v for k, v in (extra or {}).items() if k not in options}
     options |= {
         "sessions_file": SESSIONS_FILE,
         "warm_up": scenario.warm_up,
@@ -101,6 +108,8 @@ class Setting:
     shared_machine: bool
     """The hosts are containers of one machine: its kernel's counters are there once."""
     cpu_count: int
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the load that depend on the environment."""
 
 
 def run_trial(
@@ -114,7 +123,7 @@ def run_trial(
     process = None
     try:
         steps = {"began": samplers.mark()}
-        process = hosts.start_load(load_arguments(plan, slot, base_url, changes))
+        process = hosts.start_load(load_arguments(plan, slot, base_url, changes, setting.extra))
         steps |= follow(process, samplers)
     except BaseException:
         if process:
@@ -312,19 +321,18 @@ def durations(scenario: Scenario, series: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def in_flight(seen: dict[str, Any]) -> dict[str, float] | None:
-    """Requests in flight: `counted` by the load as they came and went, and `expected` by Little's law: rate x mean latency.
+    """Requests in flight: `counted` by the load as they came and went, and `expected` by Little's law: rate x service time.
 
-    None when the load did not count them.
+    None when the load counted none.
     """
-    counted = seen.get("in_flight")
-    if counted is None:
-        return None
-    requests = [s for s in seen["series"].values() if s["kind"] not in {"DELIVER", "CONNECT", "SOCKET", "BACK"}]
+    counted = seen["in_flight"]
+    requests = [s for name, s in seen["series"].items() if name in counted]
     total = sum(s["count"] for s in requests)
     if not total:
         return None
-    histogram = merge([s["latency"] for s in requests])
-    return {"counted": counted, "expected": total / seen["window"]["seconds"] * histogram.get_mean_value() / 1e6, "requests": total}
+    histogram = merge([s["service"] for s in requests])
+    expected = total / seen["window"]["seconds"] * histogram.get_mean_value() / 1e6
+    return {"counted": sum(counted.values()), "expected": expected, "requests": total}
 
 
 def memory_of(services: Services, steps: dict[str, Any], sockets: int | None) -> dict[str, Any]:

@@ -40,7 +40,13 @@ class NoHosts:
     def __getattr__(self, name):
         def note(*arguments):
             self.did.append((name, *arguments))
-            known = {"pin": {"pinned": False, "reason": "test"}, "status_of": "200", "https_port": 8443, "serving_cpus": 2}
+            known = {
+                "pin": {"pinned": False, "reason": "test"},
+                "status_of": "200",
+                "https_port": 8443,
+                "serving_cpus": 2,
+                "body_of": '<link href="/static/a.css">',
+            }
             return known.get(name)
 
         return note

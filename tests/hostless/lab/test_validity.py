@@ -27,7 +27,7 @@ def test_a_good_trial_passes(row):
         ({"in_flight": {"counted": 8.0, "expected": 6.5, "requests": 715}}, "8.00 requests in flight, 6.50 by Little's law"),
         ({"counters": {"deliveries_expected": 100, "deliveries": 97}}, "3 deliveries lost"),
         ({"counters": {"duplicates": 2}}, "2 messages came twice"),
-        ({"counters": {"gaps": 1}}, "1 messages were missing"),
+        ({"counters": {"lost": 1}}, "1 messages were lost"),
         ({"host_seconds": 7.0}, "the window was 6.00 s for the load, 7.00 s for the hosts"),
         ({"clock_drift": 0.06}, "6% slower"),
         ({"doubts": ["uwsgi.service on app1 was restarted during the measurement"]}, "was restarted"),

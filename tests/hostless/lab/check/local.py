@@ -93,6 +93,9 @@ class LocalHosts:
     def serving_cpus(self) -> int:
         return 2
 
+    def mqtt(self) -> None:
+        return None
+
     def https_port(self) -> int:
         return 443
 
