@@ -84,11 +84,11 @@ clean: destroy ## Remove the cluster and what this checkout built
 	@rm -rf build .laurel .venv .vagrant .pytest_cache .ruff_cache
 
 # Steps of the verbs above, and what Vagrant calls.
-prepare provision build boot verify side-by-side side-by-side-off:
+prepare provision build boot verify side-by-side side-by-side-off rig rig-off:
 	@$(LAUREL) $@
 
 help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off help
+.PHONY: deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
