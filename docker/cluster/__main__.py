@@ -20,7 +20,8 @@ from .settings import Settings
 CODE_BAD_INPUT = 2
 # These change hosts, one at a time.
 CHANGING = {
-    "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy", "bench", "bench-full",
+    "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
+    "bench", "bench-full",
 }  # fmt: skip
 READY_SECONDS = 30
 

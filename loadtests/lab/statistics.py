@@ -63,7 +63,7 @@ def compare_all(trials: list[dict[str, Any]], scenario: Scenario, figure: str) -
     """The ratios of a figure, each candidate to its rival, with the noise floor and the interval of each one's own value."""
     base = by_round(trials, scenario.baseline, figure)
     twin = compare(base, by_round(trials, scenario.baseline, figure, twin=True))
-    floor = abs(twin["ratio"] - 1) if twin["ratio"] else None
+    floor = spread_of_twin(twin)
     ratios = {
         name: {"against": c.against} | compare(by_round(trials, c.against, figure), by_round(trials, name, figure))
         for name, c in scenario.candidates.items()
@@ -74,6 +74,14 @@ def compare_all(trials: list[dict[str, Any]], scenario: Scenario, figure: str) -
         ratio["verdict"] = verdict(ratio, floor)
     precision = {name: half_width(list(by_round(trials, name, figure).values())) for name in scenario.candidates}
     return {"ratios": ratios, "twin": twin if twin["each"] else None, "noise_floor": floor, "half_width": precision}
+
+
+def spread_of_twin(twin: dict[str, Any]) -> float | None:
+    """By what share equal things differ: the twin's ratio or half of its interval, whichever is more."""
+    if not twin["ratio"]:
+        return None
+    half = (twin["high"] / twin["low"] - 1) / 2 if twin["low"] else 0.0
+    return max(abs(twin["ratio"] - 1), half)
 
 
 def by_round(trials: list[dict[str, Any]], candidate: str, figure: str, twin: bool = False) -> dict[int, float]:

@@ -62,7 +62,7 @@ def trust(result: dict[str, Any]) -> str:
     bad = sum(not t["valid"] for t in result["trials"])
     sentence = f"{bad} of {len(result['trials'])} trials were INVALID" if bad else f"All {len(result['trials'])} trials passed the gate"
     if floors:
-        sentence += f"; a baseline measured twice differed by {max(floors):.1%} of CPU at most"
+        sentence += f"; the noise floor of CPU (a baseline measured twice) is {max(floors):.1%} at most"
     if widths:
         sentence += f", and intervals reach {max(widths):.1%} to either side at most"
     return sentence + "."
