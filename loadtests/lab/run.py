@@ -223,7 +223,7 @@ class Run:
             self.within_time(scenario)
             slot = Slot(len(points) + 1, scenario.name, candidate, False, self.result["seed"] + len(points))
             row = self.take_one(scenario, slot, {wanted.vary: rate})
-            fault = row["measured"] and is_generators_fault(row["reasons"])
+            fault = is_generators_fault(row["reasons"])
             points.append(capacity.judge(row, rate, scenario.objective, row["reasons"], fault))
             here[candidate] = capacity.conclude(points, wanted)
             self.write()

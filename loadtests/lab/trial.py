@@ -237,7 +237,7 @@ def make_row(plan: Plan, slot: Slot, seen: dict, steps: dict, setting: Setting, 
     seconds, series, counters = seen["window"]["seconds"], seen["series"], seen["counters"]
     units = count_units(scenario, seen)
     if not units:
-        return failed_row(plan, slot, NOTHING[scenario.unit])
+        return failed_row(plan, slot, blamed(seen["generator"]["cpu_share"], plan.gate.max_generator_cpu, NOTHING[scenario.unit]))
     services = Services(plan, scenario, slot.candidate, usage.all_services(after))
     used, doubts = usage.seconds_by_service(before, after, services.named)
     used, outside = services.split(used)
@@ -293,6 +293,11 @@ NOTHING = {
     "socket": "no socket was open",
     "return": "no socket came back",
 }
+
+
+def blamed(share: float, limit: float, what: str) -> str:
+    """A failure with the generator as its reason where that was at its limit."""
+    return f"the generator used {share:.0%} of its CPUs, limit {limit:.0%}: {what}" if share > limit else what
 
 
 def count_units(scenario: Scenario, seen: dict[str, Any]) -> int:

@@ -17,7 +17,7 @@ import pytest
 from loadtests.lab import results
 from loadtests.lab.statistics import summarise
 from loadtests.lab.trial import Setting, Slot, run_trial
-from loadtests.lab.validity import reasons_against
+from loadtests.lab.validity import answers, reasons_against
 from local import QUICK, LocalHosts, Silent, burning, plan_of
 
 HERE = Path(__file__).resolve().parent
@@ -58,8 +58,8 @@ def rows_of(hosts, plan, number):
     random.Random(number).shuffle(slots)
     for name, twin in slots:
         row = run_trial(hosts, plan, Slot(number, "pages", name, twin, number), f"https://{name}.test:443", SETTING)
-        # Lateness on a machine that others use is not judged here: what an answer costs does not depend on it.
-        reasons = [r for r in reasons_against(row, plan.gate) if "the generator was late" not in r]
+        # Only the answers are judged here: what one costs in CPU does not depend on who else uses the machine.
+        reasons = answers(row, 0.0) if row["measured"] else [row["failure"]]
         yield row | {"reasons": reasons, "valid": not reasons}
 
 
@@ -158,7 +158,7 @@ def test_an_overloaded_generator_makes_the_row_invalid(trial):
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    command = [sys.executable, str(HERE / "local.py"), str(tmp_path), "500", "4"]
+    command = [sys.executable, str(HERE / "local.py"), str(tmp_path), "500", "2"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
@@ -169,12 +169,12 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
         first.send_signal(signal.SIGKILL)
         first.wait()
     kept = results.read(tmp_path)["trials"]
-    assert 3 <= len(kept) < 12
+    assert 3 <= len(kept) < 6
     subprocess.run([*command, "resume"], check=True, capture_output=True, timeout=120)
     result = results.read(tmp_path)
     assert result["state"] == "complete"
     assert result["trials"][: len(kept)] == kept
-    assert len({t["id"] for t in result["trials"]}) == len(result["trials"]) == 12
+    assert len({t["id"] for t in result["trials"]}) == len(result["trials"]) == 6
 
 
 def written(folder):
