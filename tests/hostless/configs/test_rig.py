@@ -199,7 +199,8 @@ def test_nginx_serves_a_target_under_its_name(rendered, name):
         return
     passes = {"uwsgi": f"uwsgi_pass rig-{name};", "http": f"proxy_pass http://rig-{name};"}[target["protocol"]]
     assert passes in block
-    upstream = re.search(rf"^upstream rig-{name} {{\n(.*?)^}}", rendered["rig"]["edge"]["nginx/upstreams.conf"], re.MULTILINE | re.DOTALL)[1]
+    upstreams = rendered["rig"]["edge"]["nginx/upstreams.conf"]
+    upstream = re.search(rf"^upstream rig-{name} {{\n(.*?)^}}", upstreams, re.MULTILINE | re.DOTALL)[1]
     assert bool(re.search(r"^    keepalive [1-9]", upstream, re.MULTILINE)) is target["keepalive"]
 
 
