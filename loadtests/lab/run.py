@@ -21,6 +21,8 @@ from .validity import is_generators_fault, reasons_against
 
 MOST_SESSIONS = 100
 """Accounts that the chat users share, however many users there are."""
+MOST_SPOILED = 3
+"""Trials in a row that a host may spoil."""
 POINTS_GUESS = 8
 """Steps of a capacity search, for the remaining time."""
 
@@ -108,6 +110,7 @@ class Run:
         self.plan, self.hosts, self.setting = plan, hosts, setting
         self.result, self.folder, self.progress, self.began = result, folder, progress, began
         self.best: dict[int, float] = {}
+        self.spoiled = 0
         self.unready: dict[tuple[str, str], str] = {}
 
     @property
@@ -206,12 +209,24 @@ class Run:
         cpus = sorted({*(self.setting.cpus or []), *os.sched_getaffinity(0)})
         before = calibration.calibrate(cpus, self.best)
         url = address(self.plan, scenario, slot.candidate, self.hosts.https_port())
-        row = run_trial(self.hosts, self.plan, slot, url, self.setting, changes)
+        row = self.try_trial(slot, url, changes)
         after = calibration.calibrate(cpus, self.best)
         row["calibration_seconds"] = {str(cpu): max(before[cpu], after[cpu]) for cpu in cpus}
         row["clock_drift"] = max(calibration.drift(before, self.best), calibration.drift(after, self.best))
         row["reasons"] = reasons_against(row, self.plan.gate, scenario.max_error_share)
         row["valid"] = not row["reasons"]
+        return row
+
+    def try_trial(self, slot: Slot, url: str, changes: dict[str, Any] | None) -> dict[str, Any]:
+        """A trial that a host spoils is INVALID; several in a row end the run, which can be resumed."""
+        try:
+            row = run_trial(self.hosts, self.plan, slot, url, self.setting, changes)
+        except LabError as error:
+            self.spoiled += 1
+            if self.spoiled >= MOST_SPOILED:
+                raise
+            return failed_row(self.plan, slot, str(error))
+        self.spoiled = 0
         return row
 
     def search(self, scenario: Scenario, candidate: str) -> None:

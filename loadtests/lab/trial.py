@@ -2,6 +2,7 @@
 
 import json
 import random
+import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from .plan import Plan
 
 NOT_REQUESTS = {"DELIVER", "PUBLISH", "CONNECT", "SOCKET", "BACK", "MQTT", "SETUP"}
 """Kinds of series that are no HTTP requests."""
+END_SECONDS = 30
+"""How long the load may take to end after its window: it waits 5 s for answers."""
 SESSIONS_FILE = f"{REMOTE_PREFIX}-sessions.json"
 MQTT_PASSWORD_FILE = f"{REMOTE_PREFIX}-mqtt.password"
 RESULT_FILE = f"{REMOTE_PREFIX}-result.json"
@@ -134,6 +137,7 @@ def run_trial(
         if process:
             close_pipes(process)
     if "closed" not in steps:
+        hosts.stop_load()
         return failed_row(plan, slot, steps.get("failed", "the load process ended before its measured window"))
     seen = json.loads(hosts.read_load_file(RESULT_FILE))
     row = make_row(plan, slot, seen, steps, setting, changes)
@@ -154,7 +158,12 @@ def follow(process: Any, samplers: Samplers) -> dict[str, Any]:
             steps[said["step"]] = samplers.mark()
         elif said["step"] == "failed":
             steps["failed"] = said["reason"]
-    process.wait(30)
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        steps.pop("closed", None)
+        steps["failed"] = f"the generator did not end within {END_SECONDS} s of its window"
+        return steps
     if "closed" not in steps and "failed" not in steps:
         words = process.stderr.read().strip().splitlines()
         steps["failed"] = words[-1] if words else "the load process ended without a word"

@@ -121,6 +121,40 @@ def test_an_invalid_trial_is_taken_again_and_kept_for_the_record(quick, tmp_path
     assert "late for" in render(result)
 
 
+def test_a_host_that_fails_once_spoils_a_trial_and_not_the_run(quick, tmp_path, monkeypatch):
+    plan, _ = quick
+    honest, calls = run.run_trial, []
+
+    def fails(*arguments):
+        calls.append(arguments)
+        if len(calls) in (4, 5):
+            raise results.LabError("app1 did not answer within 60 s")
+        return honest(*arguments)
+
+    monkeypatch.setattr(run, "run_trial", fails)
+    result = run.bench(plan, NoHosts(), 5, tmp_path)
+    assert result["state"] == "complete" and len(result["trials"]) == 32
+    assert [t["reasons"] for t in result["trials"] if not t["valid"]] == [["app1 did not answer within 60 s"]]
+
+
+def test_a_host_that_is_gone_ends_the_run_which_can_be_resumed(quick, tmp_path, monkeypatch):
+    plan, taken = quick
+    honest = run.run_trial
+
+    def fails(*arguments):
+        if len(taken) == 5:
+            raise results.LabError("app1 is gone")
+        return honest(*arguments)
+
+    monkeypatch.setattr(run, "run_trial", fails)
+    with pytest.raises(results.LabError, match="app1 is gone"):
+        run.bench(plan, NoHosts(), 5, tmp_path)
+    saved = results.read(tmp_path)
+    assert saved["state"] == "failed" and sum(t["valid"] for t in saved["trials"]) == 5
+    monkeypatch.setattr(run, "run_trial", honest)
+    assert run.bench(plan, NoHosts(), 5, tmp_path, saved)["state"] == "complete"
+
+
 def test_a_run_that_measures_nothing_leaves_nothing(quick, tmp_path):
     plan, _ = quick
     hosts = NoHosts()
