@@ -71,15 +71,16 @@ def overview(result: dict[str, Any]) -> list[str]:
     """Topologies x scenarios, as ratios to the baseline of each scenario."""
     columns, rows = words.overview(result)
     heads = [f"{c} ({words.SHORT[result['summary'][c]['figure']]})" for c in columns]
-    return table(["topology", *heads], [[row["topology"], *map(cell, row["cells"])] for row in rows])
+    return table(["topology", *heads], [[row["topology"], *(cell(c, row["topology"]) for c in row["cells"])] for row in rows])
 
 
-def cell(found: dict[str, Any] | None) -> str:
+def cell(found: dict[str, Any] | None, topology: str) -> str:
     if found is None:
         return "·"
     if not found["valid"]:
         return "INVALID"
-    return told(found["ratio"]) if found["ratio"] else "baseline"
+    text = told(found["ratio"]) if found["ratio"] else "baseline"
+    return text if found["name"] == topology else f"{text}, {found['name']}"
 
 
 def told(ratio: dict[str, Any]) -> str:

@@ -241,7 +241,8 @@ class Hosts:
             check=False,
         )
         if done.returncode:
-            raise LabError(f"`make {verb}` failed: {last_line(done.stderr or done.stdout)}. Run it alone to see it all.")
+            said = "\n".join(line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("make: "))
+            raise LabError(f"`make {verb}` failed: {last_line(said)}. Run it alone to see it all.")
 
     def manifest(self) -> dict[str, Any]:
         return json.loads(self.run(self.app[0], "sudo cat /srv/app/current/manifest.json"))
