@@ -19,7 +19,10 @@ from .settings import Settings
 
 CODE_BAD_INPUT = 2
 # These change hosts, one at a time.
-CHANGING = {"prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy", "bench"}
+CHANGING = {
+    "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
+    "bench", "bench-full",
+}  # fmt: skip
 READY_SECONDS = 30
 
 
@@ -186,12 +189,33 @@ def demo_sensor(chosen: Settings) -> int:
     return subprocess.run(command, input=sensor.wanted(chosen.environment), text=True).returncode
 
 
-def bench(chosen: Settings) -> int:
-    """Compare the topologies; deploy first where nothing answers."""
+def bench(chosen: Settings, plan: str = "bench") -> int:
+    """Compare what the plan names; deploy first where nothing answers."""
     if chosen.local and (inventory.load() is None or not edge_answers(chosen)):
         deploy(chosen)
-    words = shlex.split(os.environ.get("BENCH", ""))
-    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", "bench", *words], cwd=ROOT)
+    words = ["--plan", plan]
+    for name in ("SCENARIO", "RESUME"):
+        words += [f"--{name.lower()}", os.environ[name]] if os.environ.get(name) else []
+    return lab("bench", *words, *shlex.split(os.environ.get("BENCH", "")))
+
+
+def lab(*words: str) -> int:
+    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", *words], cwd=ROOT)
+
+
+def report(chosen: Settings) -> int:
+    return lab("report", *filter(None, [os.environ.get("RESULT")]))
+
+
+def compare(chosen: Settings) -> int:
+    if not os.environ.get("A"):
+        raise Failure("A is empty; name two results, as in: make compare A=results/2026-01-31T12-00-00Z B=results/latest")
+    return lab("compare", os.environ["A"], *filter(None, [os.environ.get("B")]))
+
+
+def lab_check(chosen: Settings) -> int:
+    """In the builder container, where the tests of the lab run."""
+    return subprocess.call([sys.executable, "-m", "cluster.testbed", "lab-check"], cwd=ROOT)
 
 
 def edge_answers(chosen: Settings) -> bool:
@@ -218,6 +242,10 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "logs": logs,
     "ssh": ssh,
     "bench": bench,
+    "bench-full": lambda chosen: bench(chosen, "full"),
+    "report": report,
+    "compare": compare,
+    "lab-check": lab_check,
     "demo-sensor": demo_sensor,
     "locust": locust,
     "locust-stop": locust_stop,
