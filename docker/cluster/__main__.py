@@ -18,7 +18,7 @@ from .settings import Settings
 
 CODE_BAD_INPUT = 2
 # These change hosts, one at a time.
-CHANGING = {"prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "destroy", "bench"}
+CHANGING = {"prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "destroy", "bench", "feed-check"}
 READY_SECONDS = 30
 
 
@@ -176,6 +176,11 @@ def bench(chosen: Settings) -> int:
     return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", "bench", *words], cwd=ROOT)
 
 
+def feed_check(chosen: Settings) -> int:
+    """Publish, read on every transport, restart what may restart; exit code 1 where a message was lost, doubled or late in line."""
+    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.feedcheck"], cwd=ROOT)
+
+
 def edge_answers(chosen: Settings) -> bool:
     try:
         return engine.answers() and edge.get(chosen.environment, "/").status < 500
@@ -198,6 +203,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "logs": logs,
     "ssh": ssh,
     "bench": bench,
+    "feed-check": feed_check,
     "demo-sensor": demo_sensor,
     "locust": locust,
     "locust-stop": locust_stop,
