@@ -99,7 +99,8 @@ class Check:
         carried = HTTP_TRANSPORTS + (["websocket"] if self.topology["websocket"] != "none" else [])
         self.transports = carried + (["mqtt"] if hosts.in_group("mosquitto") else [])
         if subscribers < len(self.transports):
-            raise LabError(f"SUBSCRIBERS is {subscribers}; expected at least {len(self.transports)}, one for each transport")
+            least = f"expected at least {len(self.transports)}, one for each transport, as in: make feed-check SUBSCRIBERS=200"
+            raise LabError(f"SUBSCRIBERS is {subscribers}; {least}")
         self.limit = self.seconds + MARGIN_SECONDS
 
     def run(self) -> dict[str, Any]:
