@@ -25,7 +25,6 @@ READY_SECONDS = 60
 SLOWER = 4  # so many times the planned time a busy machine may take to publish
 MARGIN_SECONDS = 240  # … and this for publishers that wait out a restart, and subscribers that catch up
 CLOCKS_SECONDS = 0.5
-MQTT_USER, MQTT_PORT = "sensor", 8883
 HTTP_TRANSPORTS = ["refresh", "poll", "longpoll", "frame", "events"]
 
 
@@ -98,7 +97,7 @@ class Check:
         self.topology = facts["topologies"][facts["topology"]]
         self.topology_name = facts["topology"]
         carried = HTTP_TRANSPORTS + (["websocket"] if self.topology["websocket"] != "none" else [])
-        self.transports = carried + (["mqtt"] if hosts.in_group("mosquitto") else [])
+        self.transports = carried + (["mqtt"] if hosts.in_group("mosquitto") and facts["application_mqtt_users"] else [])
         if subscribers < len(self.transports):
             least = f"expected at least {len(self.transports)}, one for each transport, as in: make feed-check SUBSCRIBERS=200"
             raise LabError(f"SUBSCRIBERS is {subscribers}; {least}")
@@ -170,9 +169,11 @@ class Check:
     def mqtt(self) -> dict[str, Any]:
         if "mqtt" not in self.transports:
             return {}
-        secret = ROOT / f"ansible/secrets/{self.hosts.environment}/mqtt_{MQTT_USER}"
-        broker = self.hosts.first("mosquitto").variables["ansible_host"]
-        return {"host": broker, "port": MQTT_PORT, "user": MQTT_USER, "password": secret.read_text().strip()}
+        broker = self.hosts.first("mosquitto").variables
+        user = broker["application_mqtt_users"][0]
+        secret = ROOT / f"ansible/secrets/{self.hosts.environment}/mqtt_{user}"
+        port = broker["application_mqtt_broker"]["port"]
+        return {"host": broker["ansible_host"], "port": port, "user": user, "password": secret.read_text().strip()}
 
     def compare_clocks(self, programs: list[Program]) -> None:
         """Delays are differences of two hosts' clocks: say it where these disagree."""
