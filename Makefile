@@ -33,6 +33,10 @@ export ENVIRONMENT PROVIDER BOX BIND HTTP_PORT HTTPS_PORT LOCUST_PORT FORMAT
 ROOM ?= bench
 READINGS ?= 20
 export ROOM READINGS
+# For `make feed-check`: how many messages, read by how many.
+ROOM_EVENTS ?= 2000
+SUBSCRIBERS ?= 200
+export ROOM_EVENTS SUBSCRIBERS
 export TOPOLOGY HOST UNIT LINES FOLLOW
 
 LAUREL = docker/cluster/bootstrap.sh
@@ -79,6 +83,9 @@ rig: ## Turn on what a bench compares beside the deployed servers
 rig-off: ## Remove it
 	@$(LAUREL) rig-off
 
+feed-check: ## Does each transport give each message once, in order? ROOM_EVENTS=2000 SUBSCRIBERS=200, with restarts on the way
+	@$(LAUREL) feed-check
+
 mqtt-bench: ## Measure the MQTT server on this machine: messages a second, and nothing lost across restarts
 	@mqtt/bench/run
 
@@ -96,4 +103,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
+.PHONY: deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

@@ -21,7 +21,7 @@ CODE_BAD_INPUT = 2
 # These change hosts, one at a time.
 CHANGING = {
     "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
-    "bench", "bench-full",
+    "bench", "bench-full", "feed-check",
 }  # fmt: skip
 READY_SECONDS = 30
 
@@ -218,6 +218,11 @@ def lab_check(chosen: Settings) -> int:
     return subprocess.call([sys.executable, "-m", "cluster.testbed", "lab-check"], cwd=ROOT)
 
 
+def feed_check(chosen: Settings) -> int:
+    """Publish, read on every transport, restart what may restart; exit code 1 where a message was lost, doubled or late in line."""
+    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.feedcheck"], cwd=ROOT)
+
+
 def edge_answers(chosen: Settings) -> bool:
     try:
         return engine.answers() and edge.get(chosen.environment, "/").status < 500
@@ -246,6 +251,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "report": report,
     "compare": compare,
     "lab-check": lab_check,
+    "feed-check": feed_check,
     "demo-sensor": demo_sensor,
     "locust": locust,
     "locust-stop": locust_stop,
