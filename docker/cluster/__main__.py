@@ -176,6 +176,13 @@ def bench(chosen: Settings) -> int:
     return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", "bench", *words], cwd=ROOT)
 
 
+def audit(chosen: Settings) -> int:
+    """The judges that others wrote, or those named in JUDGES."""
+    words = shlex.split(os.environ.get("JUDGES", ""))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'docker'}:{ROOT / 'tests'}"}
+    return subprocess.call([str(VENV / "bin/python"), "-m", "audit", *words], cwd=ROOT, env=environment)
+
+
 def edge_answers(chosen: Settings) -> bool:
     try:
         return engine.answers() and edge.get(chosen.environment, "/").status < 500
@@ -198,6 +205,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "logs": logs,
     "ssh": ssh,
     "bench": bench,
+    "audit": audit,
     "demo-sensor": demo_sensor,
     "locust": locust,
     "locust-stop": locust_stop,
