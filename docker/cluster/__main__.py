@@ -47,6 +47,7 @@ def provision(chosen: Settings) -> None:
     """Build, and let Ansible bring every host to what the inventory says."""
     if chosen.local:
         machines.learn_host_keys(inventory.choose(chosen), folder_of("local"))
+    playbook.validate(chosen.environment)
     engine.ensure()
     release.build(chosen.environment)
     say("  Configuring the hosts (ansible/site.yml)")
@@ -73,6 +74,8 @@ def verify(chosen: Settings) -> None:
 def deploy(chosen: Settings) -> None:
     started = time.monotonic()
     if chosen.local:
+        if inventory.load():  # before the first boot there are no addresses to look at
+            playbook.validate("local")
         boot(chosen)
     provision(chosen)
     summary(chosen, time.monotonic() - started)

@@ -19,19 +19,7 @@ TIMEOUTS, SIZES, SERVERS = read("timeouts")["timeouts"], read("sizes")["sizes"],
 LIMITS = read("limits")["limits"]
 TOPOLOGIES, FLOWS = read("topologies"), read("flows")["flows"]
 
-CHAINS = {
-    "a request": [
-        "database_connect", "database_statement", "application", "uwsgi_harakiri_graceful", "uwsgi_harakiri", "nginx_read", "client",
-    ],
-    "Redis within the application": ["redis", "application"],
-    "a host that is down": ["nginx_connect", "nginx_read"],
-    "a silent WebSocket": ["websocket_ping", "websocket_ping_timeout", "websocket_proxy_read"],
-    "a stop": ["daphne_drain", "unit_stop", "nginx_worker_shutdown"],
-    "a reload": ["uwsgi_worker_reload_mercy", "unit_stop"],
-    "a consumer's end": ["daphne_application_close", "daphne_drain"],
-    "a client that takes its time": ["client_header", "client_body", "nginx_read"],
-    "idle connections to Daphne": ["nginx_fail", "nginx_keepalive_upstream"],
-}  # fmt: skip
+CHAINS = yaml.safe_load((ROOT / "ansible/roles/validate/defaults/main.yml").read_text())["validate_timeout_chains"]
 PAIRS = [(why, inner, outer) for why, chain in CHAINS.items() for inner, outer in itertools.pairwise(chain)]
 
 
