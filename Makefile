@@ -29,6 +29,9 @@ B ?=
 RESULT ?=
 export SCENARIO RESUME BENCH A B RESULT
 export ENVIRONMENT PROVIDER BOX BIND HTTP_PORT HTTPS_PORT LOCUST_PORT FORMAT
+# For `make audit`: which judges; all of them unless named.
+JUDGES ?=
+export JUDGES
 # For `make demo-sensor`: which room, and how many readings.
 ROOM ?= bench
 READINGS ?= 20
@@ -92,6 +95,8 @@ mqtt-bench: ## Measure the MQTT server on this machine: messages a second, and n
 ##@ Develop
 test: ## Lint, hostless tests, app tests, cluster tests: everything, on a cluster of their own
 	@tests/run
+audit: ## Let the judges that others wrote judge: code, configuration, the deployed cluster; JUDGES="bandit testssl" names some
+	@REQUIREMENTS=tests/requirements.txt $(LAUREL) audit
 clean: destroy ## Remove the cluster and what this checkout built
 	@rm -rf build .laurel .venv .vagrant .pytest_cache .ruff_cache
 
@@ -103,4 +108,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
+.PHONY: audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

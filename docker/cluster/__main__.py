@@ -51,6 +51,7 @@ def provision(chosen: Settings) -> None:
     """Build, and let Ansible bring every host to what the inventory says."""
     if chosen.local:
         machines.learn_host_keys(inventory.choose(chosen), folder_of("local"))
+    playbook.validate(chosen.environment)
     engine.ensure()
     release.build(chosen.environment)
     say("  Configuring the hosts (ansible/site.yml)")
@@ -77,6 +78,8 @@ def verify(chosen: Settings) -> None:
 def deploy(chosen: Settings) -> None:
     started = time.monotonic()
     if chosen.local:
+        if inventory.load():  # before the first boot there are no addresses to look at
+            playbook.validate("local")
         boot(chosen)
     provision(chosen)
     summary(chosen, time.monotonic() - started)
@@ -223,6 +226,13 @@ def feed_check(chosen: Settings) -> int:
     return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.feedcheck"], cwd=ROOT)
 
 
+def audit(chosen: Settings) -> int:
+    """The judges that others wrote, or those named in JUDGES."""
+    words = shlex.split(os.environ.get("JUDGES", ""))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'docker'}:{ROOT / 'tests'}"}
+    return subprocess.call([str(VENV / "bin/python"), "-m", "audit", *words], cwd=ROOT, env=environment)
+
+
 def edge_answers(chosen: Settings) -> bool:
     try:
         return engine.answers() and edge.get(chosen.environment, "/").status < 500
@@ -252,6 +262,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "compare": compare,
     "lab-check": lab_check,
     "feed-check": feed_check,
+    "audit": audit,
     "demo-sensor": demo_sensor,
     "locust": locust,
     "locust-stop": locust_stop,
