@@ -35,7 +35,7 @@ RealSocket = get_original("socket", "socket")
 EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP = 1, 4, 8, 16
 READ_BYTES = 65536
 EVENTS_A_TURN = 512  # then others get the CPU
-OPENING_MOST = 256  # handshakes under way at a time: less than a server's backlog
+OPENING_MOST = 64  # handshakes under way at a time, until all have been open once; who comes back asks nobody
 OPEN_TIMEOUT_SECONDS = 15.0
 PORTS_AN_ADDRESS = 20_000  # of about 28,000 that the kernel gives out for one source address
 
@@ -130,6 +130,7 @@ class Crowd:
         self.later: list[tuple[float, int, Member]] = []
         self.order = itertools.count()
         self.opening: set[Member] = set()
+        self.opening_most = OPENING_MOST
         self.open = 0
         self.messages = 0
         self.received_bytes = 0
@@ -144,9 +145,8 @@ class Crowd:
             while True:
                 self.tend()
                 # Wakes at least ten times a second for what is due by the clock.
-                if not self.waiting or len(self.opening) >= OPENING_MOST:
-                    with gevent.Timeout(0.1, False):
-                        hub.wait(watcher)
+                with gevent.Timeout(0.1, False):
+                    hub.wait(watcher)
                 self.turn()
                 gevent.sleep(0)
         finally:
@@ -172,7 +172,7 @@ class Crowd:
         now = time.monotonic()
         while self.later and self.later[0][0] <= now:
             self.waiting.append(heapq.heappop(self.later)[2])
-        while self.waiting and len(self.opening) < OPENING_MOST:
+        while self.waiting and len(self.opening) < self.opening_most:
             self.connect(self.waiting.popleft(), now)
         for member in [m for m in self.opening if m.deadline < now]:
             self.lost(member, f"no handshake within {OPEN_TIMEOUT_SECONDS:.0f} s")
@@ -275,6 +275,8 @@ class Crowd:
         member.state, member.tries = OPEN, 0
         self.opening.discard(member)
         self.open += 1
+        if self.open == len(self.members):
+            self.opening_most = len(self.members)
         RECORDER.sockets_open += 1
         RECORDER.sockets_opened += 1
 

@@ -16,6 +16,7 @@ from .crowd import PORTS_AN_ADDRESS, Crowd, Member
 from .recorder import RECORDER
 from .tls import unverified
 from .watch import look
+from .window import OPENED_A_SECOND
 
 MEMBERS_AN_ACCOUNT = 50
 """The demo lets a user hold 100 sockets per server process."""
@@ -69,7 +70,7 @@ class CrowdUser(AccountUser):
         return [self.account, *(self.new_account(place) for place in range(1, count))]
 
     def wait_until_open(self, count: int) -> None:
-        deadline = time.monotonic() + OPEN_MORE_SECONDS + count / 100
+        deadline = time.monotonic() + OPEN_MORE_SECONDS + count / OPENED_A_SECOND
         while self.crowd.open < count and time.monotonic() < deadline and not self.running.dead:
             gevent.sleep(0.05)
         if self.crowd.open < count:
