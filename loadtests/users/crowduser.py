@@ -12,7 +12,8 @@ import gevent
 
 from .account import Account, AccountUser
 from .base import NotReady
-from .crowd import PORTS_AN_ADDRESS, Crowd, Member
+from .crowd import PORTS_AN_ADDRESS, Crowd
+from .member import Member
 from .recorder import RECORDER
 from .tls import unverified
 from .watch import look
