@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import gevent
 
 from .account import Account, AccountUser
-from .base import NotReady
 from .crowd import PORTS_AN_ADDRESS, Crowd
 from .member import Member
+from .problems import NotReady
 from .recorder import RECORDER
 from .tls import unverified
 from .watch import look
