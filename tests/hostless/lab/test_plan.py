@@ -34,7 +34,7 @@ def changed(data, path, value):
         ("trial.measure", None, "trial: measure is missing"),
         ("scenarios.pages.request_rate", -1, "request_rate is -1, expected a number above 0"),
         ("scenarios.pages.users", 0, "users is 0, expected 1 or more"),
-        ("scenarios.nothing", {}, "scenarios names 'nothing', expected some of chat, mixed, pages"),
+        ("scenarios.nothing", {}, "scenarios names 'nothing', expected some of chat, idle, isolation, mixed, pages"),
         ("gate.max_late_share", "few", "max_late_share is 'few', expected int or float"),
         ("gate.max_lateness", 1, "'max_lateness' is no key of a plan"),
         ("colour", "red", "'colour' is no key of a plan"),
