@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 import gevent
 
 from .account import Account, AccountUser
-from .base import NotReady
-from .crowd import PORTS_AN_ADDRESS, Crowd, Member
+from .crowd import PORTS_AN_ADDRESS, Crowd
+from .member import Member
+from .problems import NotReady
 from .recorder import RECORDER
 from .tls import unverified
 from .watch import look
+from .window import OPENED_A_SECOND
 
 MEMBERS_AN_ACCOUNT = 50
 """The demo lets a user hold 100 sockets per server process."""
@@ -69,7 +71,7 @@ class CrowdUser(AccountUser):
         return [self.account, *(self.new_account(place) for place in range(1, count))]
 
     def wait_until_open(self, count: int) -> None:
-        deadline = time.monotonic() + OPEN_MORE_SECONDS + count / 100
+        deadline = time.monotonic() + OPEN_MORE_SECONDS + count / OPENED_A_SECOND
         while self.crowd.open < count and time.monotonic() < deadline and not self.running.dead:
             gevent.sleep(0.05)
         if self.crowd.open < count:

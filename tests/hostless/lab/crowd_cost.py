@@ -22,7 +22,8 @@ import gevent  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from loadtests.users.crowd import PORTS_AN_ADDRESS, Crowd, Member  # noqa: E402
+from loadtests.users.crowd import PORTS_AN_ADDRESS, Crowd  # noqa: E402
+from loadtests.users.member import Member  # noqa: E402
 from loadtests.users.recorder import RECORDER  # noqa: E402
 
 

@@ -30,6 +30,36 @@ def test_a_crowd_counts_what_is_lost_doubled_or_swapped(start_server, run_locust
     assert seen["counters"][counter] >= 20, output
 
 
+def frame(number, text, end=b", "):
+    """A message of the demo as it stands on the wire."""
+    rest = b'"sent_ts": 1.5}' if end == b", " else b""
+    body = b'{"type": "message", "id": %d, "room": "a", "text": "%b"%b%b' % (number, text, end, rest)
+    return bytes([0x81, 126]) + len(body).to_bytes(2, "big") + body + b"\x89\x01?"
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, 100_000])
+def test_frames_are_found_however_the_bytes_are_cut(size):
+    from loadtests.users.crowd import Crowd
+    from loadtests.users.member import OPEN, Member
+    from loadtests.users.messages import mark
+    from loadtests.users.recorder import RECORDER
+
+    RECORDER.reset()
+    RECORDER.open()
+    member = Member("a", "", 0)
+    crowd = Crowd("http://127.0.0.1:1", [member])
+    member.state, pongs = OPEN, []
+    crowd.write = lambda _, data: pongs.append(data)
+    texts = [mark(5.0, True).encode(), b"hi", b"hi", mark(6.0, False).encode(), b"x" * 300 + b'\\"text\\": ', mark(7.0, True).encode()]
+    wire = b"".join(frame(at + 1, text, b"}" if at == 2 else b", ") for at, text in enumerate(texts))
+    for at in range(0, len(wire), size):
+        data, member.rest = member.rest + wire[at : at + size], b""
+        crowd.frames(member, data)
+    assert crowd.messages == member.sequence.last == 6 and len(pongs) == 6
+    assert RECORDER.counters == {"deliveries": 2}
+    RECORDER.reset()
+
+
 def test_a_cut_crowd_comes_back_and_tells_when_each_has_a_message_again(start_server, run_locust):
     from loadtests.users.histograms import merge
 

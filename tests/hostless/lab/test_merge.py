@@ -1,15 +1,20 @@
 """Documents of several processes add up without loss; the generator's own use is seen."""
 
+import json
 import random
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from loadtests.users import merge, watch
-from loadtests.users.dispatch import ApartDispatcher
 from loadtests.users.histograms import merge as merge_histograms
 from loadtests.users.histograms import percentiles_ms
 from loadtests.users.recorder import Recorder
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def recorder(delays, room="a", members=0, published=0):
@@ -69,33 +74,46 @@ def test_ports_and_open_files_are_counted():
     assert after["ports"] <= after["ports_limit"]
 
 
+PLACE = """
+import json, sys
+from loadtests.users.dispatch import ApartDispatcher
+
 class Worker:
     def __init__(self, name):
         self.id = name
 
+class Crowd:
+    weight, fixed_count, apart = 1, 1, True
 
-def users(**counts):
-    made = [type(n, (), {"weight": 1, "fixed_count": int(n == "Crowd"), "apart": n == "Crowd"}) for n in counts]
-    return [u for u in made if counts[u.__name__]]
+class Probe:
+    weight, fixed_count = 1, 0
+
+first, users, then = map(int, sys.argv[1:])
+dispatcher = ApartDispatcher([Worker(f"host_{n}") for n in range(first)], [Crowd, Probe])
+dispatcher.new_dispatch(users, 1000.0)
+placed = [list(dispatcher)[-1]]
+for n in range(first, then):
+    dispatcher.add_worker(Worker(f"host_{n}"))
+    dispatcher.new_dispatch(users, 1000.0)
+    placed.append(list(dispatcher)[-1])
+print(json.dumps([sorted((p["Crowd"], p["Probe"]) for p in of_workers.values()) for of_workers in placed]))
+"""
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_the_crowd_shares_its_worker_with_nobody(workers):
-    dispatcher = ApartDispatcher([Worker(f"host_{n}") for n in range(workers)], users(Crowd=1, Probe=1))
-    dispatcher.new_dispatch(9, 1000.0)
-    *_, last = dispatcher
-    with_crowd = [placed for placed in last.values() if placed["Crowd"]]
-    assert [placed["Probe"] for placed in with_crowd] == [0]
-    assert sum(placed["Probe"] for placed in last.values()) == 8
-    dispatcher.add_worker(Worker("host_9"))
-    dispatcher.new_dispatch(9, 1000.0)
-    *_, rebalanced = dispatcher
-    assert [placed["Probe"] for placed in rebalanced.values() if placed["Crowd"]] == [0]
-    assert sum(placed["Probe"] for placed in rebalanced.values()) == 8
+def placed(workers, users, then=0):
+    """(crowds, probes) of each worker; again for each worker that joins until there are `then`. Locust patches its process."""
+    command = [sys.executable, "-c", PLACE, str(workers), str(users), str(then)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_crowd_shares_its_worker_with_nobody_also_when_one_joins():
+    assert placed(2, 9, then=4) == [
+        [[0, 8], [1, 0]],
+        [[0, 4], [0, 4], [1, 0]],
+        [[0, 2], [0, 3], [0, 3], [1, 0]],
+    ]
 
 
 def test_one_worker_takes_all():
-    dispatcher = ApartDispatcher([Worker("host_1")], users(Crowd=1, Probe=1))
-    dispatcher.new_dispatch(3, 1000.0)
-    *_, last = dispatcher
-    assert last == {"host_1": {"Crowd": 1, "Probe": 2}}
+    assert placed(1, 3) == [[[1, 2]]]
