@@ -62,6 +62,11 @@ locust-stop: ## Stop Locust's web UI
 bench: ## Compare the topologies under load; deploys first if nothing is deployed
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) bench
 
+rig: ## Turn on what a bench compares beside the deployed servers
+	@$(LAUREL) rig
+rig-off: ## Remove it
+	@$(LAUREL) rig-off
+
 feed-check: ## Does each transport give each message once, in order? ROOM_EVENTS=2000 SUBSCRIBERS=200, with restarts on the way
 	@$(LAUREL) feed-check
 
@@ -82,4 +87,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench test clean prepare provision build boot verify side-by-side side-by-side-off help
+.PHONY: deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor mqtt-bench bench test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off feed-check help

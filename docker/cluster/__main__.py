@@ -1,5 +1,6 @@
 """The verbs behind the Makefile: `python -m cluster VERB`."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -18,7 +19,10 @@ from .settings import Settings
 
 CODE_BAD_INPUT = 2
 # These change hosts, one at a time.
-CHANGING = {"prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "destroy", "bench", "feed-check"}
+CHANGING = {
+    "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy", "bench",
+    "feed-check",
+}  # fmt: skip
 READY_SECONDS = 30
 
 
@@ -106,7 +110,24 @@ def topology(chosen: Settings) -> None:
 
 
 def side_by_side(chosen: Settings, on: bool) -> None:
-    playbook.run("topology", chosen.environment, "--extra-vars", f'{{"side_by_side": {str(on).lower()}}}')
+    playbook.run("topology", chosen.environment, "--extra-vars", json.dumps(on_now(chosen) | {"side_by_side": on}))
+
+
+def rig(chosen: Settings, on: bool) -> None:
+    """Turn on what a bench compares beside the deployed servers, or remove it."""
+    started = time.monotonic()
+    playbook.run("rig", chosen.environment, "--extra-vars", json.dumps(on_now(chosen) | {"rig": on}))
+    say(f"The rig is {'on' if on else 'off'} after {time.monotonic() - started:.0f} s.")
+
+
+def on_now(chosen: Settings) -> dict[str, bool]:
+    """Which of the two the edge serves now: each is switched without the other, until a deploy ends both."""
+    host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["nginx"]))
+    said = remote.read(chosen.environment, host, "cat /etc/laurel/topology 2>/dev/null")
+    if said is None:
+        raise Failure(f"{host} does not answer; see: make status")
+    words = said.strip().split(" + ")
+    return {"side_by_side": words[0].startswith("side by side"), "rig": "rig" in words[1:]}
 
 
 def destroy(chosen: Settings) -> None:
@@ -198,6 +219,8 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "topology": topology,
     "side-by-side": lambda chosen: side_by_side(chosen, True),
     "side-by-side-off": lambda chosen: side_by_side(chosen, False),
+    "rig": lambda chosen: rig(chosen, True),
+    "rig-off": lambda chosen: rig(chosen, False),
     "status": lambda chosen: status.show(chosen.environment, os.environ.get("FORMAT") or "text"),
     "doctor": doctor.run,
     "logs": logs,

@@ -54,5 +54,6 @@ def reasons_against(row: dict[str, Any], gate: Gate) -> list[str]:
 WRONG_COUNTERS = {
     "dropped": "arrivals dropped: too many requests were in flight",
     "duplicates": "messages came twice",
-    "gaps": "messages were missing in the sequence",
+    "lost": "messages were lost",
+    "out_of_order": "messages came out of order",
 }
