@@ -254,9 +254,9 @@ def test_after_a_redis_restart_readers_are_woken_again(room, user, session, star
     redis = start(servers.redis)
     url = f"redis://{redis.address}/0"
     reading = start(servers.daphne, REDIS_URL=url, CHANNEL_LAYER=layer, FEED_LOOK_SECONDS=NEVER)
-    reader = start(Crowd, reading.address, "websocket", session)
     writer = start(servers.daphne, REDIS_URL=url, CHANNEL_LAYER=layer)
-    publish(room, user, 1)
+    publish(room, user, 1)  # from this process, which has another Redis: nobody would be woken
+    reader = start(Crowd, reading.address, "websocket", session)
     reader.has(1)
     redis.stop()
     time.sleep(1)
