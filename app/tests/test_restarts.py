@@ -303,7 +303,7 @@ def test_a_sentinel_names_the_redis_server_and_its_successor(room, user, session
     reader.has(1)
     known = redis_client(f"redis://{sentinel.address}")
     end = time.monotonic() + 2 * PATIENCE
-    while not any(one["slave-master-link-status"] == "ok" for one in known.sentinel_slaves("garden")):
+    while not any(one["master-link-status"] == "ok" for one in known.sentinel_slaves("garden")):
         assert time.monotonic() < end, "the sentinel knows no replica that is ready"
         time.sleep(0.3)
     master.stop()
