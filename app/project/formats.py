@@ -7,7 +7,7 @@ from django.conf import settings
 from django.templatetags.static import static
 from django.utils.html import escape
 
-from . import codes
+from . import codes, policy
 
 PADDING = 2048  # bytes; browsers begin to paint, and some proxies to pass on, after a first piece of this size
 
@@ -40,7 +40,7 @@ class ForeverFrame:
     """An HTML document that does not end; frame.js hands its elements to the page around it."""
 
     content_type = "text/html; charset=utf-8"
-    headers = {"X-Frame-Options": "SAMEORIGIN"}
+    headers = {"X-Frame-Options": "SAMEORIGIN", policy.NAME: policy.STREAMED_DOCUMENT}
     transport = "frame"
 
     def begin(self):

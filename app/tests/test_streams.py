@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -56,6 +57,7 @@ async def test_a_frame_is_a_document_with_one_script_that_only_our_own_pages_may
     frame = answer("/rooms/garden/frame?after=0", session)
     text = await until_text(frame, 'data-event="heartbeat"')
     assert frame.headers["x-frame-options"] == "SAMEORIGIN" and len(text) > 2048
+    assert frame.headers["content-security-policy"].endswith("frame-ancestors 'self'")
     assert text.count("<script") == 1 and "frame.js" in text and "<b>" not in text
     assert 'data-event="message" data-id="1"' in text
     await frame.close()
@@ -63,7 +65,17 @@ async def test_a_frame_is_a_document_with_one_script_that_only_our_own_pages_may
 
 @pytest.mark.parametrize("path", ["/rooms/garden/", "/rooms/garden/refresh"])
 def test_no_other_page_may_be_framed(room, browser, path):
-    assert browser.get(path, secure=True)["X-Frame-Options"] == "DENY"
+    answer = browser.get(path, secure=True)
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["Content-Security-Policy"].endswith("frame-ancestors 'none'")
+
+
+@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/rooms/", "/rooms/garden/", "/rooms/garden/compare", "/no-such-page"])
+def test_a_page_needs_no_inline_script_and_no_inline_style(room, browser, path):
+    answer = browser.get(path, secure=True)
+    assert "'unsafe-" not in answer["Content-Security-Policy"]
+    page = answer.content.decode()
+    assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|javascript:", page)
 
 
 @pytest.mark.parametrize("answer", ANSWERS)

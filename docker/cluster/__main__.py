@@ -20,8 +20,8 @@ from .settings import Settings
 CODE_BAD_INPUT = 2
 # These change hosts, one at a time.
 CHANGING = {
-    "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy", "bench",
-    "feed-check",
+    "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
+    "bench", "bench-full", "feed-check",
 }  # fmt: skip
 READY_SECONDS = 30
 
@@ -51,6 +51,7 @@ def provision(chosen: Settings) -> None:
     """Build, and let Ansible bring every host to what the inventory says."""
     if chosen.local:
         machines.learn_host_keys(inventory.choose(chosen), folder_of("local"))
+    playbook.validate(chosen.environment)
     engine.ensure()
     release.build(chosen.environment)
     say("  Configuring the hosts (ansible/site.yml)")
@@ -77,6 +78,8 @@ def verify(chosen: Settings) -> None:
 def deploy(chosen: Settings) -> None:
     started = time.monotonic()
     if chosen.local:
+        if inventory.load():  # before the first boot there are no addresses to look at
+            playbook.validate("local")
         boot(chosen)
     provision(chosen)
     summary(chosen, time.monotonic() - started)
@@ -189,17 +192,45 @@ def demo_sensor(chosen: Settings) -> int:
     return subprocess.run(command, input=sensor.wanted(chosen.environment), text=True).returncode
 
 
-def bench(chosen: Settings) -> int:
-    """Compare the topologies; deploy first where nothing answers."""
+def bench(chosen: Settings, plan: str = "bench") -> int:
+    """Compare what the plan names; deploy first where nothing answers."""
     if chosen.local and (inventory.load() is None or not edge_answers(chosen)):
         deploy(chosen)
-    words = shlex.split(os.environ.get("BENCH", ""))
-    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", "bench", *words], cwd=ROOT)
+    words = ["--plan", plan]
+    for name in ("SCENARIO", "RESUME"):
+        words += [f"--{name.lower()}", os.environ[name]] if os.environ.get(name) else []
+    return lab("bench", *words, *shlex.split(os.environ.get("BENCH", "")))
+
+
+def lab(*words: str) -> int:
+    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", *words], cwd=ROOT)
+
+
+def report(chosen: Settings) -> int:
+    return lab("report", *filter(None, [os.environ.get("RESULT")]))
+
+
+def compare(chosen: Settings) -> int:
+    if not os.environ.get("A"):
+        raise Failure("A is empty; name two results, as in: make compare A=results/2026-01-31T12-00-00Z B=results/latest")
+    return lab("compare", os.environ["A"], *filter(None, [os.environ.get("B")]))
+
+
+def lab_check(chosen: Settings) -> int:
+    """In the builder container, where the tests of the lab run."""
+    return subprocess.call([sys.executable, "-m", "cluster.testbed", "lab-check"], cwd=ROOT)
 
 
 def feed_check(chosen: Settings) -> int:
     """Publish, read on every transport, restart what may restart; exit code 1 where a message was lost, doubled or late in line."""
     return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.feedcheck"], cwd=ROOT)
+
+
+def audit(chosen: Settings) -> int:
+    """The judges that others wrote, or those named in JUDGES."""
+    words = shlex.split(os.environ.get("JUDGES", ""))
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'docker'}:{ROOT / 'tests'}"}
+    return subprocess.call([str(VENV / "bin/python"), "-m", "audit", *words], cwd=ROOT, env=environment)
 
 
 def edge_answers(chosen: Settings) -> bool:
@@ -226,7 +257,12 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "logs": logs,
     "ssh": ssh,
     "bench": bench,
+    "bench-full": lambda chosen: bench(chosen, "full"),
+    "report": report,
+    "compare": compare,
+    "lab-check": lab_check,
     "feed-check": feed_check,
+    "audit": audit,
     "demo-sensor": demo_sensor,
     "locust": locust,
     "locust-stop": locust_stop,

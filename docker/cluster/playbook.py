@@ -1,6 +1,8 @@
 """Run a playbook of ansible/ against an environment."""
 
+import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 
@@ -32,3 +34,25 @@ def run(name: str, settings_environment: str, *arguments: str) -> None:
     code = subprocess.call(command, cwd=ANSIBLE, env=environment(), stdin=subprocess.DEVNULL)
     if code:
         raise Failure(f"the playbook {name}.yml stopped (code {code}): the reason is above. Mended, run the same command again")
+
+
+def validate(settings_environment: str) -> None:
+    """Let ansible/validate.yml look at the inventory; raise Failure with a line for each thing that cannot work."""
+    command = [VENV / "bin/ansible-playbook", "--inventory", inventory(settings_environment), ANSIBLE / "validate.yml"]
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=ANSIBLE,
+        env={**environment(), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 0:
+        return
+    said = re.search(r"^fatal: \[.*?\]: FAILED! => (\{.*\})$", done.stdout, re.MULTILINE)
+    complaints = json.loads(said[1])["msg"] if said else None
+    if isinstance(complaints, list):
+        raise Failure("\nlaurel: ".join(complaints))
+    errors = re.findall(r"^\[ERROR\]: (.*)$", done.stdout + done.stderr, re.MULTILINE)
+    reason = complaints or (errors[0] if errors else (done.stderr or done.stdout).strip()[-600:])
+    raise Failure(f"the inventory {settings_environment!r} cannot be read: {reason}")

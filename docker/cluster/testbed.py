@@ -19,6 +19,7 @@ SUITES = {
     "daphne": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/daphne"], False),
     "mqtt": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/mqtt"], True),
     "lab": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/lab"], False),
+    "lab-check": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "-v", "tests/hostless/lab/check"], False),
 }
 LOCKS = [
     "app/requirements.txt", "app/requirements-test.txt", "daphne/requirements.txt", "mqtt/requirements.txt",
@@ -37,26 +38,32 @@ def container(tag: str, network: str, *command: str) -> list[str]:
     return [*argv, tag, "sh", *command]
 
 
+def environment() -> tuple[str, str]:
+    """The builder image's tag and the tests' virtual environment in it, which is made where it is missing."""
+    engine.ensure()
+    tag = image.builder()
+    locks = [lock for lock in LOCKS if (ROOT / lock).is_file()]
+    venv = f"test-venv-{fingerprint([ROOT / lock for lock in locks], tag)}"
+    if not (BUILD / venv / ".complete").is_file():
+        with step("Making the tests' virtual environment"):
+            run(container(tag, "host", "/source/docker/builder/test-venv", f"/build/{venv}", *locks), log="test-venv")
+    return tag, f"/build/{venv}"
+
+
 def main() -> int:
     suite = sys.argv[1] if len(sys.argv) == 2 else ""
     if suite not in SUITES:
         print(f"laurel: expected one of {', '.join(SUITES)}", file=sys.stderr)
         return 2
     try:
-        engine.ensure()
-        tag = image.builder()
-        locks = [lock for lock in LOCKS if (ROOT / lock).is_file()]
-        venv = f"test-venv-{fingerprint([ROOT / lock for lock in locks], tag)}"
-        if not (BUILD / venv / ".complete").is_file():
-            with step("Making the tests' virtual environment"):
-                run(container(tag, "host", "/source/docker/builder/test-venv", f"/build/{venv}", *locks), log="test-venv")
+        tag, venv = environment()
     except Failure as failure:
         print(f"laurel: {failure}", file=sys.stderr)
         return 2
     folder, arguments, services = SUITES[suite]
     # Loopback only: what is tested reaches nothing else.
     return subprocess.call(
-        container(tag, "none", "/source/docker/builder/test-run", f"/build/{venv}", folder, "services" if services else "alone", *arguments)
+        container(tag, "none", "/source/docker/builder/test-run", venv, folder, "services" if services else "alone", *arguments)
     )
 
 

@@ -132,7 +132,8 @@ class AccountUser(PacedUser):
         in_window = RECORDER.in_window(intended)
         RECORDER.sending(intended)
         started = time.monotonic()
-        error = how(room, mark(intended, in_window), secrets.token_hex(8))
+        with RECORDER.flight("publish"):
+            error = how(room, mark(intended, in_window), secrets.token_hex(8))
         self.report("PUBLISH", "publish", intended, started, error=error)
         if in_window and not error:
             RECORDER.counters["published"] += 1

@@ -129,9 +129,10 @@ class PacedUser(FastHttpUser):
         RECORDER.sending(intended)
         started = time.monotonic()
         try:
-            response = self.client.client.urlopen(self.host + path, method=kind, **options)
-            error = check(response)
-            size = len(response.content or b"")
+            with RECORDER.flight(name):
+                response = self.client.client.urlopen(self.host + path, method=kind, **options)
+                error = check(response)
+                size = len(response.content or b"")
         except Exception as failure:
             response, size, error = getattr(failure, "response", None), 0, describe(failure)
         self.report(kind, name, intended, started, size=size, error=error)
@@ -142,7 +143,8 @@ class PacedUser(FastHttpUser):
         RECORDER.sending(intended)
         started = time.monotonic()
         try:
-            error, size = do()
+            with RECORDER.flight(name):
+                error, size = do()
         except Exception as failure:
             error, size = describe(failure), 0
         self.report(kind, name, intended, started, size=size, error=error)

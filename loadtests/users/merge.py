@@ -38,6 +38,7 @@ def merge(documents: list[dict[str, Any]], arguments: dict[str, Any] | None = No
         "lateness": histograms.encode(histograms.merge([d["lateness"] for d in documents])),
         "generator": merged_generator([d["generator"] for d in documents]),
         "sockets": {name: sum(d["sockets"][name] for d in documents) for name in ("expected", "opened", "open")},
+        "in_flight": merged_in_flight([d["in_flight"] for d in documents]),
         "rooms": rooms,
         "arguments": arguments or {},
     }
@@ -53,6 +54,12 @@ def merged_series(series: list[dict[str, Any]]) -> dict[str, Any]:
         "errors": dict(errors.most_common(20)),
         **{name: histograms.encode(histograms.merge([one[name] for one in series])) for name in ("latency", "service")},
     }
+
+
+def merged_in_flight(means: list[dict[str, float]]) -> dict[str, float]:
+    """Averages over the same window add up."""
+    names = sorted({name for mean in means for name in mean})
+    return {name: sum(mean.get(name, 0.0) for mean in means) for name in names}
 
 
 def merged_rooms(documents: list[dict[str, Any]]) -> dict[str, dict[str, int]]:

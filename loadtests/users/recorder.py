@@ -12,6 +12,7 @@ A request belongs to the window when its *intended start* lies in it, however la
      "generator": {"cpu_seconds": …, "cpu_share": …, "users": …, "processes": 1, "host": …, "cpus": …,
                    "open_files": …, "open_files_limit": …, "ports": …, "ports_limit": …},
      "sockets":   {"expected": …, "opened": …, "open": …},        WebSockets, streams and MQTT sessions
+     "in_flight": {series: 0.8},                                  requests under way, on average over the window
      "rooms":     {room: {"members": …, "published": …}},         readers, and messages of the window
      "arguments": {…}}
 
@@ -21,9 +22,10 @@ has taken most, connections in TIME_WAIT included. `open` is counted when the wi
 `opened` counts each opening, so it is more than `expected` after a loss.
 """
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import histograms, watch
@@ -57,6 +59,18 @@ class Series:
         }
 
 
+class Flights:
+    """How many requests of one series are under way, summed up over the window."""
+
+    def __init__(self) -> None:
+        self.now, self.since, self.area = 0, 0.0, 0.0
+
+    def change(self, by: int, at: float, opened: float, closed: float) -> None:
+        self.area += self.now * max(0.0, min(at, closed) - max(self.since, opened))
+        self.now += by
+        self.since = at
+
+
 class Recorder(Tally):
     """Collects the numbers of all users of one process."""
 
@@ -84,6 +98,7 @@ class Recorder(Tally):
         self._at_close: dict[str, Any] | None = None
         self.outstanding = 0
         self.returning = 0  # sockets that were cut in the window and have no message again
+        self.flights: dict[str, Flights] = {}
 
     def open(self) -> None:
         """Start the measured window now."""
@@ -117,6 +132,22 @@ class Recorder(Tally):
     def sending(self, intended: float) -> None:
         """A request is about to be sent; `answered` follows."""
         self.outstanding += self.in_window(intended)
+
+    @contextlib.contextmanager
+    def flight(self, name: str) -> Iterator[None]:
+        """A request of a series is under way meanwhile. Counted as it comes and goes, not from its latency: Little's law
+        compares the two."""
+        flights = self.flights.setdefault(name, Flights())
+        flights.change(1, self._clock(), self.opened_at, self.closed_at)
+        try:
+            yield
+        finally:
+            flights.change(-1, self._clock(), self.opened_at, self.closed_at)
+
+    def _in_flight(self, closed: float, seconds: float) -> dict[str, float]:
+        for flights in self.flights.values():
+            flights.change(0, closed, self.opened_at, closed)
+        return {name: flights.area / seconds for name, flights in sorted(self.flights.items())} if seconds else {}
 
     def answered(self, kind: str, name: str, intended: float, started: float, finished: float, *, size: int = 0, error: str = "") -> None:
         """One request ended. `size` is bytes of body; `error` is empty when the answer was the right one.
@@ -180,6 +211,7 @@ class Recorder(Tally):
                 **state["machine"],
             },
             "sockets": state["sockets"],
+            "in_flight": self._in_flight(closed, seconds),
             "rooms": {r: {"members": state["members"].get(r, 0), "published": self.published[r]} for r in sorted(rooms)},
             "arguments": arguments or {},
         }

@@ -38,6 +38,8 @@ FOREIGN = {
     "public_http_port": 80,
     "public_https_port": 443,
     "systemd_private_users": True,
+    "nginx_hsts_seconds": 63072000,
+    "application_origins": ["https://shop.example.org", "https://*.shop.example.org"],
 }
 VARIANTS = {
     **{name: {"topology": name, "side_by_side": False} for name in TOPOLOGIES},
@@ -61,6 +63,7 @@ ON_HOST = {
     "ansible/roles/release/templates/app-manage": "usr/local/bin/app-manage",
     "ansible/roles/locust/templates/": "etc/systemd/system/",
     "ansible/roles/postgresql/templates/laurel.conf": "etc/postgresql/15/main/conf.d/laurel.conf",
+    "ansible/roles/postgresql/templates/postgresql.service.conf": "etc/systemd/system/postgresql@.service.d/laurel.conf",
     "ansible/roles/postgresql/templates/pg_hba.conf": "etc/postgresql/15/main/pg_hba.conf",
     "ansible/roles/redis/templates/redis.conf": "etc/redis/redis.conf",
     "ansible/roles/redis/templates/users.acl": "etc/redis/users.acl",
@@ -98,10 +101,8 @@ def make_inventory(folder):
     inventory.write(cluster, folder / "addresses.yml")
 
 
-@pytest.fixture(scope="session")
-def workshop(tmp_path_factory):
-    """A folder with the test's inventory, what was rendered from it, and its made-up secrets and certificates."""
-    folder = tmp_path_factory.mktemp("rendered")
+def render(folder):
+    """Fill a folder with the test's inventory, what was rendered from it, and its made-up secrets and certificates."""
     make_inventory(folder / "inventory")
     extra = {
         "ansible_become": False,
@@ -123,21 +124,31 @@ def workshop(tmp_path_factory):
         capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def texts(folder):
+    """What was rendered into a folder: texts[variant][host][path of the template, without .j2]."""
+    result = {name: {} for name in VARIANTS}
+    for path in folder.glob("*.json"):
+        if path.name == "extra.json":
+            continue
+        for variant, files in json.loads(path.read_text()).items():
+            # A variable that is missing is an error in a role; here its message stands in the text.
+            assert [name for name, text in files.items() if "<< error" in text] == []
+            result[variant][path.stem] = {name.removesuffix(".j2"): text for name, text in files.items()}
+    return result
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rendered")
+    render(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def rendered(workshop):
-    """What each host gets: rendered[variant][host][path of the template, without .j2]."""
-    result = {name: {} for name in VARIANTS}
-    for path in workshop.glob("*.json"):
-        if path.name == "extra.json":
-            continue
-        for variant, texts in json.loads(path.read_text()).items():
-            # A variable that is missing is an error in a role; here its message stands in the text.
-            assert [name for name, text in texts.items() if "<< error" in text] == []
-            result[variant][path.stem] = {name.removesuffix(".j2"): text for name, text in texts.items()}
-    return result
+    return texts(workshop)
 
 
 @pytest.fixture(params=VARIANTS)

@@ -16,20 +16,10 @@ def read(name):
 
 
 TIMEOUTS, SIZES, SERVERS = read("timeouts")["timeouts"], read("sizes")["sizes"], read("servers")["servers"]
+LIMITS = read("limits")["limits"]
 TOPOLOGIES, FLOWS = read("topologies"), read("flows")["flows"]
 
-CHAINS = {
-    "a request": [
-        "database_connect", "database_statement", "application", "uwsgi_harakiri_graceful", "uwsgi_harakiri", "nginx_read", "client",
-    ],
-    "Redis within the application": ["redis", "application"],
-    "a host that is down": ["nginx_connect", "nginx_read"],
-    "a silent WebSocket": ["websocket_ping", "websocket_ping_timeout", "websocket_proxy_read"],
-    "a stop": ["daphne_drain", "unit_stop", "nginx_worker_shutdown"],
-    "a reload": ["uwsgi_worker_reload_mercy", "unit_stop"],
-    "a consumer's end": ["daphne_application_close", "daphne_drain"],
-    "idle connections to Daphne": ["nginx_fail", "nginx_keepalive_upstream"],
-}  # fmt: skip
+CHAINS = yaml.safe_load((ROOT / "ansible/roles/validate/defaults/main.yml").read_text())["validate_timeout_chains"]
 PAIRS = [(why, inner, outer) for why, chain in CHAINS.items() for inner, outer in itertools.pairwise(chain)]
 
 
@@ -114,3 +104,20 @@ def test_no_two_hosts_have_one_number():
     numbers = cluster_numbers(ROOT / "ansible/inventories/local")
     assert len(set(numbers.values())) == len(numbers) == 5
     assert all(1 < number < 255 for number in numbers.values())
+
+
+def bytes_of(text):
+    return int(text.rstrip("km")) * {"k": 1024, "m": 1024**2}[text[-1]]
+
+
+def test_headers_that_nginx_takes_fit_into_uwsgis_buffer():
+    """uWSGI answers what does not fit with nothing, and nginx then with 502; it adds some 2 KiB of its own variables."""
+    taken = LIMITS["header_lines"] * bytes_of(LIMITS["header_line_long"]) + bytes_of(LIMITS["header_line"])
+    assert taken + 2048 <= SIZES["uwsgi_buffer_bytes"]
+
+
+def test_a_page_and_a_reconnect_storm_of_one_office_pass():
+    people, files_of_a_page = 50, 15
+    assert LIMITS["requests_burst"] >= people * files_of_a_page
+    assert LIMITS["handshakes_burst"] >= 500
+    assert LIMITS["connections_per_address"] >= LIMITS["handshakes_burst"]

@@ -126,7 +126,7 @@ def test_a_client_cannot_choose_the_root_path(nginx):
 def test_websockets_get_the_same_headers_as_requests(nginx):
     lines = directives(nginx["snippets/websocket.conf"])
     # A proxy_set_header of its own where another level has some would drop all of those; here they are one level.
-    assert lines[0] == "include snippets/http.conf;"
+    assert "include snippets/http.conf;" in lines
     assert "proxy_set_header Upgrade $http_upgrade;" in lines
 
 
@@ -156,12 +156,15 @@ def test_the_connection_header_is_upgrade_only_for_an_upgrade(nginx):
     ],
 )
 def test_only_hashed_names_are_kept_for_ever(rendered, name, immutable):
-    text = rendered["mixed"]["edge"]["nginx/snippets/static.conf"]
-    pattern, header = re.search(r'if \(\$uri ~ "(.+)"\) {\n.*\n    (add_header .*);', text).groups()
-    assert header == 'add_header Cache-Control "public, max-age=31536000, immutable"'
+    files = rendered["mixed"]["edge"]
+    lines = directives(files["nginx/snippets/header_values.conf"])
+    start = lines.index("map $uri $static_cache_control {")
+    pattern, header = re.fullmatch(r'"~(.+?)" "(.+)";', lines[start + 1]).groups()
+    assert header == "public, max-age=31536000, immutable"
     assert bool(re.search(pattern, name)) is immutable
-    # Nothing outside the `if` says how long.
-    assert text.count("Cache-Control") == 1
+    # An empty value sends no header.
+    assert re.fullmatch(r"default\s+'';", lines[start + 2])
+    assert directives(files["nginx/snippets/static.conf"])[0] == "add_header Cache-Control $static_cache_control;"
 
 
 def test_static_files_are_compressed_already(nginx):
@@ -197,3 +200,52 @@ def test_nginx_is_reloaded_only_with_a_configuration_it_accepts(nginx):
         "ExecReload=/usr/sbin/nginx -t -q -c /etc/laurel/nginx/nginx.conf",
         "ExecReload=/bin/kill -HUP $MAINPID",
     ]
+
+
+def test_every_answer_has_the_safe_headers(nginx):
+    """Also where a block has an `add_header` of its own, which drops those of the blocks around it."""
+    blocks = nginx["sites.conf"].split("\nserver {")[1:]
+    assert all("include snippets/headers.conf;" in directives(block) for block in blocks if "ssl http2" in block)
+    own = [name for name, text in nginx.items() if any(line.startswith("add_header") for line in directives(text))]
+    assert set(own) == {"snippets/headers.conf", "snippets/static.conf", "snippets/errors.conf"}
+    for name in ("snippets/static.conf", "snippets/errors.conf"):
+        assert "include snippets/headers.conf;" in directives(nginx[name])
+
+
+def test_hsts_is_off_until_it_is_asked_for(rendered):
+    def sent(variant):
+        texts = [text for name, text in rendered[variant]["edge"].items() if name.startswith("nginx/")]
+        return {line for text in texts for line in directives(text) if "hsts" in line or "max-age=63072000" in line}
+
+    assert sent("mixed") == set()
+    assert "add_header Strict-Transport-Security $header_hsts always;" in sent("foreign")
+    assert any("max-age=63072000; includeSubDomains" in line for line in sent("foreign"))
+
+
+@pytest.mark.parametrize(
+    ("origin", "refused"),
+    [
+        ("https://shop.example.org", False),
+        ("https://a.shop.example.org", False),
+        ("https://a.b.shop.example.org", False),
+        ("http://shop.example.org", True),
+        ("https://shop.example.org:444", True),
+        ("https://shop.example.org.attacker.example", True),
+        ("https://attacker.example/.shop.example.org", True),
+        ("https://attackershop.example.org", True),
+        ("null", True),
+        ("", True),
+    ],
+)
+def test_the_origin_gate_lets_in_our_own_pages(rendered, origin, refused):
+    lines = directives(rendered["foreign"]["edge"]["nginx/snippets/origins.conf"])
+    entries = [re.fullmatch(r'"(.+)" 0;', line)[1] for line in lines[2 : lines.index("}")]]
+    assert lines[1] == "default 1;"
+    found = any(re.search(entry[1:], origin) if entry.startswith("~") else entry == origin for entry in entries)
+    assert found is not refused
+
+
+def test_the_gate_stands_before_every_websocket(nginx):
+    lines = directives(nginx["snippets/websocket.conf"])
+    assert lines[0] == "if ($origin_refused) {"
+    assert lines[1].startswith("return 403 ")
