@@ -1,52 +1,31 @@
 """Mosquitto with the settings, users and access list that the data host gets, really started."""
 
-import json
 import os
 import queue
 import re
+import ssl
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
-import yaml
+from paho.mqtt.client import CallbackAPIVersion, Client
 
 from bench import services
 from conftest import ROOT
 from sensor import Publisher
 
-ANSIBLE = ROOT / "ansible"
-VENV = ROOT / ".venv"
-HERE = Path(__file__).parent
-pytestmark = pytest.mark.skipif(not (VENV / "bin/ansible-playbook").exists(), reason="no environment of the controller: make doctor")
+# What `tests/run mqtt` had rendered, as the builder container sees it and as the controller does.
+RENDERED = next((folder for folder in (Path("/build/test-broker"), ROOT / "build/test-broker") if folder.is_dir()), None)
+pytestmark = pytest.mark.skipif(
+    RENDERED is None, reason="nothing is rendered: .venv/bin/python tests/hostless/mqtt/render.py build/test-broker"
+)
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory):
+def rendered():
     """The folder with what Ansible rendered, and the passwords it made up."""
-    folder = tmp_path_factory.mktemp("broker")
-    inventory = folder / "inventory"
-    everyone = inventory / "group_vars" / "all"
-    everyone.mkdir(parents=True)
-    for role in ("mosquitto", "mqtt", "nginx"):
-        (everyone / f"0-{role}.yml").symlink_to(ANSIBLE / f"roles/{role}/defaults/main.yml")
-    for path in (ANSIBLE / "group_vars/all").glob("*.yml"):
-        (everyone / f"1-{path.name}").symlink_to(path)
-    hosts = yaml.safe_load((ANSIBLE / "inventories/local/hosts.yml").read_text())
-    hosts["laurel"]["vars"] = {"ansible_host": "127.0.0.1", "systemd_private_users": True}
-    (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
-    extra = {"laurel_root": str(ROOT), "output_dir": str(folder), "secrets_dir": str(folder / "secrets"), "pki_dir": str(folder)}
-    done = subprocess.run(
-        [VENV / "bin/ansible-playbook", "--inventory", inventory, "--extra-vars", json.dumps(extra), HERE / "render.yml"],
-        env={
-            **os.environ, "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"), "LC_ALL": "C.UTF-8",
-            "ANSIBLE_FILTER_PLUGINS": str(ANSIBLE / "roles/mosquitto/filter_plugins"), "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-        },
-        capture_output=True, text=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return RENDERED
 
 
 @pytest.fixture(scope="module")
@@ -86,26 +65,17 @@ PATIENCE = 30  # seconds
 class Listener:
     """Somebody who is subscribed to a topic, and to the marker after it: what was sent before a mark has come with it."""
 
-    def __init__(self, broker, tmp_path, passwords, user, topic):
-        self.bridge = connect(broker, "bridge", passwords["bridge"], "marker")
-        (tmp_path / "ca.crt").write_text(broker[1])
-        command = [
-            "mosquitto_sub",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(broker[0]),
-            "--cafile",
-            tmp_path / "ca.crt",
-            "-u",
-            user,
-            "-P",
-            passwords[user],
-        ]
-        command += ["-t", topic, "-t", MARKER, "-q", "1"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    def __init__(self, broker, passwords, user, topic):
+        port, ca = broker
         self.lines = queue.Queue()
-        threading.Thread(target=lambda: [self.lines.put(line.strip()) for line in self.process.stdout], daemon=True).start()
+        self.client = Client(CallbackAPIVersion.VERSION2, client_id="listener")
+        self.client.username_pw_set(user, passwords[user])
+        self.client.tls_set_context(ssl.create_default_context(cadata=ca))
+        self.client.on_message = lambda _, __, message: self.lines.put(message.payload.decode())
+        self.client.on_connect = lambda client, *_: client.subscribe([(topic, 1), (MARKER, 1)])
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        self.bridge = connect(broker, "bridge", passwords["bridge"], "marker")
         deadline = time.monotonic() + PATIENCE
         while self.lines.empty():  # not subscribed yet
             assert time.monotonic() < deadline, f"{user} is not subscribed to {topic}"
@@ -121,18 +91,17 @@ class Listener:
         return [line for line in lines if line != "begin"]
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
+        self.client.disconnect()
+        self.client.loop_stop()
         self.bridge.__exit__()
 
 
 @pytest.fixture
-def listen(broker, tmp_path, passwords):
+def listen(broker, passwords):
     listeners = []
 
     def begin(user, topic):
-        listeners.append(Listener(broker, tmp_path, passwords, user, topic))
+        listeners.append(Listener(broker, passwords, user, topic))
         return listeners[-1].heard
 
     yield begin
@@ -190,12 +159,12 @@ def test_passwords_lie_there_as_hashes(rendered, passwords):
     assert all(re.fullmatch(r"\w+:\$7\$101\$[\w+/=]+\$[\w+/=]+", line) for line in users.splitlines())
 
 
-def test_the_units_are_what_systemd_understands(rendered):
+def test_the_units_are_what_systemd_understands(rendered, tmp_path):
     unit = (rendered / "mqtt.service").read_text()
     assert "--broker mqtts://127.0.0.1:8883" in unit
     if not Path("/usr/bin/systemd-analyze").exists():
         pytest.skip("systemd-analyze is not here")
     runnable = re.sub(r"(User|Group)=app", r"\1=root", re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", unit))
-    (rendered / "laurel-test.service").write_text(runnable)
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", rendered / "laurel-test.service"], capture_output=True, text=True)
+    (tmp_path / "laurel-test.service").write_text(runnable)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / "laurel-test.service"], capture_output=True, text=True)
     assert "laurel-test.service" not in done.stderr, done.stderr
