@@ -17,9 +17,17 @@ HTTPS_PORT ?=
 LOCUST_PORT ?=
 # For `make status`: text or json.
 FORMAT ?= text
-# For `make bench`: more arguments of the lab, such as BENCH="--rounds 2 --scenario pages".
+# For `make bench`: only this scenario, one of loadtests/scenarios/*.yml.
+SCENARIO ?=
+# For `make bench` and `make bench-full`: go on with an unfinished result, a folder below results/.
+RESUME ?=
+# For `make bench`: more arguments of the lab, such as BENCH="--rounds 2 --seed 7".
 BENCH ?=
-export BENCH
+# For `make compare`: two results, folders below results/; B is the newest unless given. RESULT is for `make report`.
+A ?=
+B ?=
+RESULT ?=
+export SCENARIO RESUME BENCH A B RESULT
 export ENVIRONMENT PROVIDER BOX BIND HTTP_PORT HTTPS_PORT LOCUST_PORT FORMAT
 # For `make audit`: which judges; all of them unless named.
 JUDGES ?=
@@ -28,6 +36,10 @@ export JUDGES
 ROOM ?= bench
 READINGS ?= 20
 export ROOM READINGS
+# For `make feed-check`: how many messages, read by how many.
+ROOM_EVENTS ?= 2000
+SUBSCRIBERS ?= 200
+export ROOM_EVENTS SUBSCRIBERS
 export TOPOLOGY HOST UNIT LINES FOLLOW
 
 LAUREL = docker/cluster/bootstrap.sh
@@ -58,8 +70,24 @@ locust: ## Start Locust's web UI on the load host
 	@$(LAUREL) locust
 locust-stop: ## Stop Locust's web UI
 	@$(LAUREL) locust-stop
-bench: ## Compare the topologies under load; deploys first if nothing is deployed
+bench: ## Compare the topologies under load, in ten minutes at most; SCENARIO=push for one alone, RESUME=results/…
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) bench
+bench-full: ## All eleven scenarios, unattended, about 40 minutes; RESUME=results/… goes on with one
+	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) bench-full
+report: ## The newest result again, as a table and report.html; or RESULT=results/…
+	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) report
+compare: ## What changed between two results: A=results/… B=results/…
+	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) compare
+lab-check: ## Test the lab like what it tests: freezes, slowdowns, twins, lies, overload, a killed run
+	@REQUIREMENTS="tests/requirements.txt loadtests/lab/requirements.txt" $(LAUREL) lab-check
+
+rig: ## Turn on what a bench compares beside the deployed servers
+	@$(LAUREL) rig
+rig-off: ## Remove it
+	@$(LAUREL) rig-off
+
+feed-check: ## Does each transport give each message once, in order? ROOM_EVENTS=2000 SUBSCRIBERS=200, with restarts on the way
+	@$(LAUREL) feed-check
 
 mqtt-bench: ## Measure the MQTT server on this machine: messages a second, and nothing lost across restarts
 	@mqtt/bench/run
@@ -80,4 +108,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor mqtt-bench bench test clean prepare provision build boot verify side-by-side side-by-side-off help
+.PHONY: audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

@@ -1,4 +1,4 @@
-"""Why the server ends a socket or a stream. 40xx: do not come back, 41xx: back off, 42xx: come back now."""
+"""Why the server ends a socket or a stream. 40xx: do not come back, 41xx: back off, 42xx and 1012: come back now."""
 
 BAD_REQUEST = 4000
 SESSION_OVER = 4001
@@ -8,3 +8,4 @@ TOO_MANY_MESSAGES = 4102
 BUSY = 4103
 TIME_IS_UP = 4200
 ASK_AGAIN = 4201  # the user logged out elsewhere: whose session still holds is let in again
+REPLACED = 1012

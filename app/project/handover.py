@@ -11,7 +11,7 @@ from contextlib import aclosing
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
-from django.core.signing import BadSignature
+from django.core.signing import BadSignature, SignatureExpired
 from django.db import Error
 from django.http import parse_cookie
 
@@ -60,6 +60,11 @@ class Handover:
         answer = Answer(send)
         try:
             ticket = verify(parse_qs(query).get("ticket", [""])[0], session_key)
+        except SignatureExpired:
+            # It waited where this process was not ready to take it: while it was being replaced, say.
+            logger.warning("Stream not begun: the ticket came too late", extra={"path": scope["path"]})
+            await answer.too_late(FORMATS.get(scope["path"].rpartition("/")[2]))
+            return
         except BadSignature:
             logger.warning("Stream refused: the ticket is not valid", extra={"path": scope["path"]})
             await answer.error(403, "ticket", "The ticket is not valid.")
@@ -139,8 +144,18 @@ class Answer:
         await self.begin(status, headers)
         await self._send({"type": "http.response.body", "body": body})
 
-    async def error(self, status, code, detail):
-        await self.whole(json.dumps({"error": code, "detail": detail}).encode(), status, **{"Retry-After": "5"})
+    async def error(self, status, code, detail, retry_after=5):
+        await self.whole(json.dumps({"error": code, "detail": detail}).encode(), status, **{"Retry-After": str(retry_after)})
+
+    async def too_late(self, form):
+        """Have the client come back at once: with a stream that ends, where it asked for one."""
+        if form is None:
+            await self.error(503, "unavailable", "It took too long to get here. Try again.", retry_after=1)
+            return
+        writer = Writer(form)
+        await self.begin(200, form_headers(form))
+        await self.part(writer.begin() + writer.close(codes.REPLACED, "the server was being replaced"))
+        await self.end()
 
 
 async def _until_gone(giving, receive):

@@ -13,6 +13,7 @@ from rooms.models import Room
 from rooms.services import message_publish
 
 ORIGIN = "https://testserver"
+PATIENCE = 20  # seconds: what has to come comes, on a busy machine a little later
 
 
 @pytest.fixture
@@ -61,16 +62,26 @@ class Socket(WebsocketCommunicator):
 
     async def open(self, after=None):
         """Connect and subscribe; return the frame `subscribed`."""
-        connected, detail = await self.connect(timeout=5)
+        connected, detail = await self.connect()
         assert connected, detail
         return await self.ask(type="subscribe", after=after)
+
+    # The communicator's own second is short for a handshake that asks a database on a busy machine.
+    async def connect(self, timeout=PATIENCE):
+        return await super().connect(timeout)
+
+    async def receive_output(self, timeout=PATIENCE):
+        return await super().receive_output(timeout)
+
+    async def disconnect(self, code=1000, timeout=PATIENCE):
+        await super().disconnect(code, timeout)
 
     async def ask(self, **frame):
         await self.send_json_to(frame)
         return await self.frame()
 
     async def frame(self):
-        return await self.receive_json_from(timeout=5)
+        return await self.receive_json_from(timeout=PATIENCE)
 
     async def frames(self, count):
         return [await self.frame() for _ in range(count)]

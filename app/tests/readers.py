@@ -11,7 +11,7 @@ from django.test import Client
 
 from project.asgi import application
 
-from .conftest import Socket
+from .conftest import PATIENCE, Socket
 
 ROOM = "/rooms/garden/"
 END = object()
@@ -45,7 +45,7 @@ class AsgiAnswer:
 
     async def close(self):
         self.asked.put_nowait({"type": "http.disconnect"})
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, PATIENCE)
 
 
 class WsgiAnswer:
@@ -74,7 +74,7 @@ class WsgiAnswer:
 
     async def close(self):
         WsgiAnswer.gone.add(self.thread.ident)
-        await asyncio.to_thread(self.thread.join, 5)
+        await asyncio.to_thread(self.thread.join, PATIENCE)
         assert not self.thread.is_alive()
 
     @classmethod
@@ -134,7 +134,7 @@ class StreamReader(Reader):
 
     async def event(self):
         """Return (name, data) of the next event."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not self.waiting:
                 part = await self.body.parts.get()
                 assert part is not END, "the stream ended"
@@ -162,7 +162,7 @@ class PollReader(Reader):
         body = self.answer(f"{ROOM}messages?{urlencode(query)}", self.session)
         parts = []
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while (part := await body.parts.get()) is not END:
                     parts.append(part)
         finally:
@@ -177,7 +177,7 @@ class PollReader(Reader):
         return {"after": self.after, **page}
 
     async def frame(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not self.waiting:
                 self.waiting = (await self.page(after=self.after, **({"wait": self.wait} if self.wait else {})))["messages"]
                 await asyncio.sleep(0 if self.wait else 0.05)
@@ -199,7 +199,7 @@ class RefreshReader(Reader):
     async def load(self):
         body = self.answer(self.address, self.session)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 text = (await body.parts.get()).decode()
         finally:
             await body.close()
@@ -209,7 +209,7 @@ class RefreshReader(Reader):
         return page
 
     async def frame(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not self.waiting:
                 await asyncio.sleep(0.05)
                 await self.load()

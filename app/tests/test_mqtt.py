@@ -2,21 +2,23 @@
 
 import asyncio
 import json
+import threading
 from collections import defaultdict
 from itertools import count
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from project.asgi import application
+from project.wake import hub
 from rooms.models import Message, Room
 from rooms.mqtt import bridge as bridge_module
 from rooms.mqtt import leader
-from rooms.services import Draft, MessageRefused, Published, messages_publish
+from rooms.services import Draft, MessageRefused, Published, messages_publish, room_group
 
-from .conftest import publish, texts
+from .conftest import PATIENCE, publish, texts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PUBLISH, AFTER = "rooms/garden/publish/ada", "rooms/garden/after/ada"
@@ -53,7 +55,7 @@ class Server:
 
     async def stop(self):
         self.events.put_nowait({"type": "mqtt.shutdown"})
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, PATIENCE)
 
     async def kill(self):
         self.task.cancel()
@@ -96,11 +98,11 @@ class Server:
         return mid
 
     async def acknowledged(self, mid):
-        while (await asyncio.wait_for(self.broker.acknowledged.get(), 5)) != (self.connection, mid):
+        while (await asyncio.wait_for(self.broker.acknowledged.get(), PATIENCE)) != (self.connection, mid):
             pass
 
     async def reply(self, topic=REPLIES):
-        return await asyncio.wait_for(self.broker.published[topic].get(), 5)
+        return await asyncio.wait_for(self.broker.published[topic].get(), PATIENCE)
 
     async def replies(self, number, topic=REPLIES):
         return [await self.reply(topic) for _ in range(number)]
@@ -114,6 +116,13 @@ class Server:
         return frames
 
 
+async def mirrored(room):
+    """Return once the mirror follows a room: it has looked, and what is published from now on is new to it."""
+    async with asyncio.timeout(PATIENCE):
+        while room_group(room.pk) not in hub()._listeners:
+            await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def broker():
     return Broker()
@@ -122,8 +131,8 @@ def broker():
 @pytest.fixture
 async def server(broker, room):
     async with broker.server() as server:
-        await asyncio.wait_for(server.connected.wait(), 5)
-        await asyncio.sleep(0.2)  # until the mirror has looked at the rooms
+        await asyncio.wait_for(server.connected.wait(), PATIENCE)
+        await mirrored(room)
         yield server
 
 
@@ -221,18 +230,22 @@ async def test_one_bad_message_does_not_hold_back_the_others(server):
 
 
 async def test_while_the_database_is_away_nothing_is_acknowledged_and_nothing_is_lost(server, monkeypatch):
-    working, calls = bridge_module.store, count(1)
+    working, tries, back = bridge_module.store, threading.Semaphore(0), threading.Event()
 
     def failing(items):
-        if next(calls) < 3:
+        tries.release()
+        if not back.is_set():
             raise OperationalError("the database is away")
         return working(items)
 
     monkeypatch.setattr(bridge_module, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(bridge_module, "store", failing)
     mid = server.deliver(PUBLISH, {"text": "patient"})
-    await asyncio.sleep(0.05)
+    for _ in range(2):
+        assert await asyncio.to_thread(tries.acquire, timeout=PATIENCE)
+    assert (server.connection, mid) not in list(server.broker.acknowledged._queue)
     assert await stored() == []
+    back.set()
     await server.acknowledged(mid)
     assert len(await stored()) == 1
 
@@ -310,9 +323,9 @@ async def test_a_successor_goes_on_after_what_the_broker_has_been_told(broker, r
     received = []
     for life in range(3):
         async with broker.server() as server:
-            await asyncio.wait_for(server.connected.wait(), 5)
+            await asyncio.wait_for(server.connected.wait(), PATIENCE)
             if life == 0:
-                await asyncio.sleep(0.2)
+                await mirrored(room)
             received += await server.replies(2 if life else 0, MESSAGES)
             await publish(room, user, f"while {life} serves")
             received.append(await server.reply(MESSAGES))
@@ -338,8 +351,8 @@ async def test_a_room_that_the_broker_has_never_heard_of_begins_with_what_is_new
     settings.FEED_LOOK_SECONDS = 0.1
     await publish(room, user, "old")
     async with broker.server() as server:
-        await asyncio.wait_for(server.connected.wait(), 5)
-        await asyncio.sleep(0.3)
+        await asyncio.wait_for(server.connected.wait(), PATIENCE)
+        await mirrored(room)
         await publish(room, user, "new")
         assert (await server.reply(MESSAGES))["text"] == "new"
         meadow = await Room.objects.acreate(slug="meadow", name="Meadow")
@@ -350,8 +363,8 @@ async def test_a_room_that_the_broker_has_never_heard_of_begins_with_what_is_new
 async def test_without_redis_messages_are_published_a_little_later(broker, room, user, settings, unreachable_redis):
     settings.FEED_LOOK_SECONDS = 0.2
     async with broker.server() as server:
-        await asyncio.wait_for(server.connected.wait(), 5)
-        await asyncio.sleep(0.3)
+        await asyncio.wait_for(server.connected.wait(), PATIENCE)
+        await mirrored(room)
         await publish(room, user, "late")
         assert (await server.reply(MESSAGES))["text"] == "late"
 
@@ -362,25 +375,37 @@ async def test_without_redis_messages_are_published_a_little_later(broker, room,
 async def test_of_two_servers_one_speaks_and_the_other_takes_over_when_it_ends(broker, room, monkeypatch):
     monkeypatch.setattr(leader, "TRY_SECONDS", 0.1)
     async with broker.server() as first:
-        await asyncio.wait_for(first.connected.wait(), 5)
+        await asyncio.wait_for(first.connected.wait(), PATIENCE)
         async with broker.server() as second:
             await asyncio.sleep(0.5)
             assert not second.connected.is_set()
             await first.stop()
             assert first.closed.is_set()
-            await asyncio.wait_for(second.connected.wait(), 5)
+            await asyncio.wait_for(second.connected.wait(), PATIENCE)
 
 
 async def test_who_loses_the_lock_leaves_the_broker_and_comes_back_when_it_has_it_again(broker, room, monkeypatch):
     monkeypatch.setattr(leader, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(leader, "LEASE_SECONDS", 1)
     async with broker.server() as server:
-        await asyncio.wait_for(server.connected.wait(), 5)
-        server.connected.clear()
-        monkeypatch.setattr(leader, "BEAT_SECONDS", 0.001)  # the next question takes too long
-        await asyncio.wait_for(server.closed.wait(), 5)
-        monkeypatch.setattr(leader, "BEAT_SECONDS", 1)
         await asyncio.wait_for(server.connected.wait(), 10)
+        server.connected.clear()
+        # What PostgreSQL does to a leader it has not heard from: its connection ends, and the lock with it.
+        assert await end_leader() == 1
+        await asyncio.wait_for(server.closed.wait(), 10)
+        await asyncio.wait_for(server.connected.wait(), 10)
+        assert await end_leader() == 1  # it holds the lock again
+
+
+@sync_to_async
+def end_leader():
+    """End the connections that hold the leader's lock; give how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND granted AND ((classid::bigint << 32) | objid::bigint) = %s",
+            [leader.LOCK],
+        )
+        return cursor.fetchone()[0]
 
 
 # --- the service

@@ -1,3 +1,4 @@
+import asyncio
 import io
 import threading
 from contextlib import suppress
@@ -17,6 +18,8 @@ from pictures.models import Picture
 from pictures.services import picture_add, picture_make, pictures_sweep
 from project.asgi import application
 from rooms.models import Message
+
+from .conftest import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +66,9 @@ def test_a_job_goes_through_the_channel_layer_to_the_consumer(room, user, pictur
     async def hear():
         worker = ApplicationCommunicator(application, {"type": "channel", "channel": services.CHANNEL})
         await worker.send_input({"type": "picture.make", "picture": picture.pk})
-        await worker.receive_nothing(timeout=1)
+        async with asyncio.timeout(PATIENCE):
+            while (await Picture.objects.aget(pk=picture.pk)).state != Picture.READY:
+                await worker.receive_nothing(timeout=0.1)
         await worker.wait(timeout=0.1)
 
     with suppress(TimeoutError):  # a consumer of a channel never ends by itself

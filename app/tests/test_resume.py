@@ -40,13 +40,14 @@ async def test_a_reader_goes_on_after_the_id_it_names(room, user, session):
     await socket.disconnect()
 
 
-async def test_what_was_missed_comes_at_once_also_when_the_process_listens_to_the_room_already(room, user, session):
+async def test_what_was_missed_comes_at_once_also_when_the_process_listens_to_the_room_already(room, user, session, settings):
+    settings.FEED_LOOK_SECONDS = 300  # at once, not at the next look
     early, late = Socket(PATH, session), Socket(PATH, session)
     await early.open(0)
     await publish(room, user, "missed")
     await early.frame()
     await late.open(0)
-    assert (await late.receive_json_from(timeout=1))["text"] == "missed"
+    assert (await late.frame())["text"] == "missed"
     await early.disconnect(), await late.disconnect()
 
 

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from accounts import sessions
 from project import wake
 
-from .conftest import Socket, publish
+from .conftest import PATIENCE, Socket, publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATH = "/ws/rooms/garden/"
@@ -115,7 +115,7 @@ async def test_when_the_last_reader_leaves_its_group_is_left(room, session):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.02)
 

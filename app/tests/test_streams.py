@@ -16,7 +16,7 @@ from project import codes, tickets
 from project.limits import Allowance
 from project.slots import waiting_slot
 
-from .conftest import Socket, publish
+from .conftest import PATIENCE, Socket, publish
 from .readers import AsgiAnswer, PollReader, StreamReader, WsgiAnswer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +31,7 @@ def patience(settings, monkeypatch):
     WsgiAnswer.gone.clear()
 
 
-async def until_text(answer, wanted, seconds=5):
+async def until_text(answer, wanted, seconds=PATIENCE):
     text = ""
     async with asyncio.timeout(seconds):
         while wanted not in text:
@@ -160,7 +160,7 @@ def test_the_setting_turns_handover_off(room, browser, settings):
     assert answer.status_code == 503 and not answer.has_header("X-Accel-Redirect")
 
 
-async def test_a_ticket_is_good_for_its_session_and_for_seconds_only(room, user, session, other_session, monkeypatch):
+async def test_a_ticket_is_good_for_its_session_only(room, user, session, other_session):
     ticket = tickets.Ticket(user.pk, ("room", room.pk), 0, "messages", 0.1, 5)
     path = f"/handover/rooms/garden/messages?ticket={tickets.sign(ticket, session)}"
     for address, key, status in [(path, session, 200), (path, other_session, 403), (path + "x", session, 403)]:
@@ -168,9 +168,20 @@ async def test_a_ticket_is_good_for_its_session_and_for_seconds_only(room, user,
         await answer.parts.get()
         assert answer.status == status
         await answer.close()
+
+
+@pytest.mark.parametrize("name", ["events", "frame", "messages"])
+async def test_who_waited_too_long_for_a_server_that_is_replaced_is_told_to_come_back(room, user, session, monkeypatch, name):
+    ticket = tickets.Ticket(user.pk, ("room", room.pk), 0, name, 5, 5)
+    path = f"/handover/rooms/garden/{name}?ticket={tickets.sign(ticket, session)}"
     monkeypatch.setattr(tickets, "SECONDS", -1)
     answer = AsgiAnswer(path, session)
-    assert json.loads(await answer.parts.get())["error"] == "ticket"
+    text = (await answer.parts.get()).decode()
+    if name == "messages":
+        assert (answer.status, answer.headers["retry-after"], json.loads(text)["error"]) == (503, "1", "unavailable")
+    else:
+        assert answer.status == 200
+        assert '"code": 1012' in text.replace("&quot;", '"')
     await answer.close()
 
 
@@ -207,7 +218,7 @@ async def test_a_logout_closes_every_socket_and_stream_of_the_user(room, user, s
     for stream in streams:
         await stream.open(0)
     await log_out(session)
-    assert [(await socket.receive_output(5))["code"] for socket in sockets] == [4001, 4001, 4201]
+    assert [(await socket.receive_output())["code"] for socket in sockets] == [4001, 4001, 4201]
     assert [await close_code_of(stream) for stream in streams] == [codes.SESSION_OVER] * 4
     assert await strangers.receive_nothing(0.1)
     for closed in [*sockets, strangers]:
@@ -230,7 +241,7 @@ async def test_a_new_password_or_a_closed_account_closes_the_sockets(room, other
         other.save()
 
     await sync_to_async(make_change)()
-    assert (await socket.receive_output(5))["code"] == codes.SESSION_OVER
+    assert (await socket.receive_output())["code"] == codes.SESSION_OVER
     await socket.disconnect()
 
 
@@ -242,7 +253,7 @@ async def test_an_expired_session_is_noticed_on_the_clock(room, session, setting
     socket = Socket(PATH, session)
     await socket.open()
     await sync_to_async(Session.objects.update)(expire_date=timezone.now())
-    assert (await socket.receive_output(5))["code"] == codes.SESSION_OVER
+    assert (await socket.receive_output())["code"] == codes.SESSION_OVER
     await socket.disconnect()
 
 

@@ -65,14 +65,14 @@ def test_the_page_shows_fifty_rows_with_one_query(client, rows, django_assert_nu
 async def test_the_slow_views_wait_under_asgi(async_client, path):
     begun = time.monotonic()
     assert (await async_client.get(path)).json() == {"waited_ms": 100}
-    assert 0.1 <= time.monotonic() - begun < 1
+    assert 0.1 <= time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("path", ["/workload/slow-sync", "/workload/slow-async"])
 def test_the_slow_views_wait_under_wsgi(client, path):
     begun = time.monotonic()
     assert client.get(path).json() == {"waited_ms": 100}
-    assert 0.1 <= time.monotonic() - begun < 1
+    assert 0.1 <= time.monotonic() - begun < 10
 
 
 def test_health_says_which_release_answers_and_asks_nobody(client, django_assert_num_queries, unreachable_redis):

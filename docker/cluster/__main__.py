@@ -1,5 +1,6 @@
 """The verbs behind the Makefile: `python -m cluster VERB`."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -18,7 +19,10 @@ from .settings import Settings
 
 CODE_BAD_INPUT = 2
 # These change hosts, one at a time.
-CHANGING = {"prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "destroy", "bench"}
+CHANGING = {
+    "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
+    "bench", "bench-full", "feed-check",
+}  # fmt: skip
 READY_SECONDS = 30
 
 
@@ -109,7 +113,24 @@ def topology(chosen: Settings) -> None:
 
 
 def side_by_side(chosen: Settings, on: bool) -> None:
-    playbook.run("topology", chosen.environment, "--extra-vars", f'{{"side_by_side": {str(on).lower()}}}')
+    playbook.run("topology", chosen.environment, "--extra-vars", json.dumps(on_now(chosen) | {"side_by_side": on}))
+
+
+def rig(chosen: Settings, on: bool) -> None:
+    """Turn on what a bench compares beside the deployed servers, or remove it."""
+    started = time.monotonic()
+    playbook.run("rig", chosen.environment, "--extra-vars", json.dumps(on_now(chosen) | {"rig": on}))
+    say(f"The rig is {'on' if on else 'off'} after {time.monotonic() - started:.0f} s.")
+
+
+def on_now(chosen: Settings) -> dict[str, bool]:
+    """Which of the two the edge serves now: each is switched without the other, until a deploy ends both."""
+    host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["nginx"]))
+    said = remote.read(chosen.environment, host, "cat /etc/laurel/topology 2>/dev/null")
+    if said is None:
+        raise Failure(f"{host} does not answer; see: make status")
+    words = said.strip().split(" + ")
+    return {"side_by_side": words[0].startswith("side by side"), "rig": "rig" in words[1:]}
 
 
 def destroy(chosen: Settings) -> None:
@@ -171,12 +192,38 @@ def demo_sensor(chosen: Settings) -> int:
     return subprocess.run(command, input=sensor.wanted(chosen.environment), text=True).returncode
 
 
-def bench(chosen: Settings) -> int:
-    """Compare the topologies; deploy first where nothing answers."""
+def bench(chosen: Settings, plan: str = "bench") -> int:
+    """Compare what the plan names; deploy first where nothing answers."""
     if chosen.local and (inventory.load() is None or not edge_answers(chosen)):
         deploy(chosen)
-    words = shlex.split(os.environ.get("BENCH", ""))
-    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", "bench", *words], cwd=ROOT)
+    words = ["--plan", plan]
+    for name in ("SCENARIO", "RESUME"):
+        words += [f"--{name.lower()}", os.environ[name]] if os.environ.get(name) else []
+    return lab("bench", *words, *shlex.split(os.environ.get("BENCH", "")))
+
+
+def lab(*words: str) -> int:
+    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", *words], cwd=ROOT)
+
+
+def report(chosen: Settings) -> int:
+    return lab("report", *filter(None, [os.environ.get("RESULT")]))
+
+
+def compare(chosen: Settings) -> int:
+    if not os.environ.get("A"):
+        raise Failure("A is empty; name two results, as in: make compare A=results/2026-01-31T12-00-00Z B=results/latest")
+    return lab("compare", os.environ["A"], *filter(None, [os.environ.get("B")]))
+
+
+def lab_check(chosen: Settings) -> int:
+    """In the builder container, where the tests of the lab run."""
+    return subprocess.call([sys.executable, "-m", "cluster.testbed", "lab-check"], cwd=ROOT)
+
+
+def feed_check(chosen: Settings) -> int:
+    """Publish, read on every transport, restart what may restart; exit code 1 where a message was lost, doubled or late in line."""
+    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.feedcheck"], cwd=ROOT)
 
 
 def audit(chosen: Settings) -> int:
@@ -203,11 +250,18 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "topology": topology,
     "side-by-side": lambda chosen: side_by_side(chosen, True),
     "side-by-side-off": lambda chosen: side_by_side(chosen, False),
+    "rig": lambda chosen: rig(chosen, True),
+    "rig-off": lambda chosen: rig(chosen, False),
     "status": lambda chosen: status.show(chosen.environment, os.environ.get("FORMAT") or "text"),
     "doctor": doctor.run,
     "logs": logs,
     "ssh": ssh,
     "bench": bench,
+    "bench-full": lambda chosen: bench(chosen, "full"),
+    "report": report,
+    "compare": compare,
+    "lab-check": lab_check,
+    "feed-check": feed_check,
     "audit": audit,
     "demo-sensor": demo_sensor,
     "locust": locust,

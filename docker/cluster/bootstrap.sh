@@ -7,6 +7,7 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 venv="$root/.venv"
 logs="$root/.laurel/logs"
+no_vagrant="$root/.laurel/no-vagrant" # says that the distribution has none; containers are booted without it
 mkdir -p "$logs"
 
 fail() {
@@ -29,7 +30,7 @@ find_python() {
 
 # What runs the hosts: as asked for, or as the cluster was made.
 provider() {
-    [ -n "${PROVIDER:-}" ] || PROVIDER=$(sed -n 's/^ *cluster_provider: *//p' "$root/ansible/inventories/local/addresses.yml" 2> /dev/null)
+    [ -n "${PROVIDER:-}" ] || PROVIDER=$(sed -n 's/^ *cluster_provider: *//p' "$root/ansible/inventories/local/addresses.yml" 2> /dev/null) || :
     printf '%s' "${PROVIDER:-docker}"
 }
 
@@ -53,7 +54,7 @@ missing_packages() {
     [ -n "$(find_python)" ] || printf 'python3 python3-venv '
     command -v ssh > /dev/null 2>&1 || printf 'openssh-client '
     if [ "${ENVIRONMENT:-local}" = local ]; then
-        command -v vagrant > /dev/null 2>&1 || printf 'vagrant '
+        command -v vagrant > /dev/null 2>&1 || [ "$(provider)/$(cat "$no_vagrant" 2> /dev/null)" = docker/none ] || printf 'vagrant '
         docker info > /dev/null 2>&1 || there dockerd || printf 'docker.io iptables '
         [ "$(provider)" != libvirt ] || libvirt_packages
     fi
@@ -61,20 +62,30 @@ missing_packages() {
     if [ "$(id -u)" = 0 ] && ! command -v mmdebstrap > /dev/null 2>&1; then printf 'mmdebstrap '; fi
 }
 
+apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get "$@" >> "$logs/apt.log" 2>&1 && return
+    printf ' failed\n'
+    tail -n 15 "$logs/apt.log" >&2
+    fail "apt-get could not install: $wanted- the whole log is $logs/apt.log"
+}
+
 install_packages() {
     wanted=$(missing_packages)
     [ -n "$wanted" ] || return 0
-    [ "$(id -u)" = 0 ] || fail "missing on this machine: $wanted- as root: apt-get install $wanted"
+    if [ "$(id -u)" != 0 ]; then
+        [ "$wanted" != 'vagrant ' ] || [ "$(provider)" != docker ] || return 0 # containers can be booted without it
+        fail "missing on this machine: $wanted- as root: apt-get install $wanted"
+    fi
     command -v apt-get > /dev/null 2>&1 || fail "missing on this machine: $wanted- and there is no apt-get; Laurel's verbs run on Debian 12 or newer and on Ubuntu"
     printf '  Installing %s…' "$wanted"
     started=$(seconds)
-    export DEBIAN_FRONTEND=noninteractive
+    : > "$logs/apt.log"
+    apt update
+    # Ubuntu 24.04 has no Vagrant in its archive.
+    apt-cache show vagrant > /dev/null 2>&1 || echo none > "$no_vagrant"
+    wanted=$(missing_packages)
     # shellcheck disable=SC2086 # a list of packages
-    if ! { apt-get update && apt-get install --yes --no-install-recommends $wanted; } > "$logs/apt.log" 2>&1; then
-        printf ' failed\n'
-        tail -n 15 "$logs/apt.log" >&2
-        fail "apt-get could not install: $wanted- the whole log is $logs/apt.log"
-    fi
+    [ -z "$wanted" ] || apt install --yes --no-install-recommends $wanted
     printf ' done in %s s\n' "$(($(seconds) - started))"
 }
 

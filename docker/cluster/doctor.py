@@ -38,9 +38,13 @@ def docker_engine() -> Finding:
     return Finding("fail", "no Docker engine", "`make deploy` as root installs it, or: apt-get install docker.io")
 
 
-def vagrant() -> Finding:
+def vagrant(provider: str) -> Finding:
     version = output(["vagrant", "--version"])
-    return Finding("ok", version) if version else Finding("fail", "no Vagrant", "apt-get install vagrant")
+    if version:
+        return Finding("ok", version)
+    if provider == "docker":
+        return Finding("warn", "no Vagrant; `make deploy` boots containers without it", "apt-get install vagrant")
+    return Finding("fail", "no Vagrant", "apt-get install vagrant")
 
 
 def base_image() -> Finding:
@@ -112,7 +116,7 @@ def run(settings: Settings) -> int:
     checks: list[Callable[[], Finding]] = [python, cpus, lambda: memory(provider), disk, open_files]
     if settings.local:
         # Virtual machines want an engine too: releases are built in a container.
-        checks += [vagrant, docker_engine, base_image]
+        checks += [lambda: vagrant(provider), docker_engine, base_image]
         if provider != "docker":
             checks += [lambda: hypervisor(provider), box]
         checks += [lambda: ports(settings)]

@@ -1,13 +1,12 @@
 """The cluster's machines: boot them through Vagrant, know their SSH keys, remove them."""
 
-import json
 import os
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 
-from . import engine, image, inventory, virtual
+from . import containers, engine, image, inventory, virtual
 from .console import Failure, output, run, say, step
 from .inventory import Cluster
 from .paths import ROOT, STATE
@@ -25,43 +24,19 @@ def ensure(provider: str) -> None:
         virtual.ensure(provider)
 
 
-def containers(cluster: Cluster) -> dict[str, dict]:
-    """The cluster's containers on this machine as {host: docker inspect}."""
-    names = [cluster.container(host) for host in cluster.hosts]
-    found = subprocess.run(["docker", "container", "inspect", *names], capture_output=True, text=True).stdout
-    by_name = {item["Name"].lstrip("/"): item for item in json.loads(found or "[]")}
-    return {host: by_name[cluster.container(host)] for host in cluster.hosts if cluster.container(host) in by_name}
-
-
 def running(cluster: Cluster) -> set[str]:
     if cluster.provider != "docker":
         return virtual.running(cluster)
-    return {host for host, state in containers(cluster).items() if state["State"]["Running"]}
-
-
-def published(cluster: Cluster) -> dict[str, tuple[str, int]]:
-    """Which host publishes which setting's port: {setting: (host, port)}."""
-    edge = next(iter(inventory.hosts_by_group(folder_of("local"))["nginx"]))
-    load = next(iter(inventory.hosts_by_group(folder_of("local"))["locust"]))
-    return {
-        "HTTP_PORT": (edge, cluster.ports["HTTP_PORT"]),
-        "HTTPS_PORT": (edge, cluster.ports["HTTPS_PORT"]),
-        "LOCUST_PORT": (load, cluster.ports["LOCUST_PORT"]),
-    }
-
-
-def bound_ports(state: dict) -> set[int]:
-    """The ports that a container publishes."""
-    return {int(binding["HostPort"]) for bindings in (state["HostConfig"]["PortBindings"] or {}).values() for binding in bindings}
+    return {host for host, state in containers.found(cluster).items() if state["State"]["Running"]}
 
 
 def check_ports(cluster: Cluster) -> None:
     """Refuse ports that somebody else on this machine has, by name of port and setting."""
     if cluster.provider == "docker":
-        ours = {port for state in containers(cluster).values() if state["State"]["Running"] for port in bound_ports(state)}
+        ours = {port for state in containers.found(cluster).values() if state["State"]["Running"] for port in containers.bound_ports(state)}
     else:
         ours = {port for host in cluster.hosts for _, port in virtual.forwarded(cluster, host)}
-    for setting, (_, port) in published(cluster).items():
+    for setting, (_, port) in containers.published(cluster).items():
         if port in ours:
             continue
         with socket.socket() as probe:
@@ -76,23 +51,22 @@ def check_ports(cluster: Cluster) -> None:
 
 
 def remove_leftovers(cluster: Cluster) -> None:
-    """Remove containers that Vagrant no longer knows, and those made for other ports or another image."""
+    """Remove containers that Vagrant, where it is there, does not know, and those made for other ports or another image."""
     tag = image.node_tag()
-    ports = published(cluster)
-    for host, state in containers(cluster).items():
+    ports = containers.published(cluster)
+    for host, state in containers.found(cluster).items():
         known = ROOT / f".vagrant/machines/{host}/docker/id"
         wanted = {port for owner, port in ports.values() if owner == host}
         addresses = {net["IPAMConfig"]["IPv4Address"] for net in state["NetworkSettings"]["Networks"].values() if net["IPAMConfig"]}
         stale = (
-            not known.is_file()
-            or known.read_text().strip() != state["Id"]
+            (vagrant_is_there() and containers.known_to_vagrant(ROOT, host) != state["Id"])
             or state["Config"]["Image"] != tag
-            or not wanted <= bound_ports(state)
+            or not wanted <= containers.bound_ports(state)
             or cluster.hosts[host] not in addresses
         )
         if stale:
             say(f"  Replacing {cluster.container(host)}: it is left over from another run or other settings")
-            subprocess.run(["docker", "rm", "--force", "--volumes", state["Id"]], capture_output=True, check=False)
+            containers.remove(state["Id"])
             shutil.rmtree(known.parent, ignore_errors=True)
     for known in (ROOT / ".vagrant/machines").glob("*/docker/id"):
         if output(["docker", "container", "inspect", "--format", "{{.Id}}", known.read_text().strip()]) is None:
@@ -179,25 +153,34 @@ def prepare(cluster: Cluster) -> None:
         virtual.remove_leftovers(cluster)
     inventory.keep(cluster)
     write_ssh_config(cluster, folder_of("local"))
+    if cluster.provider == "docker":
+        containers.write_definition(cluster)
 
 
 def strayed(cluster: Cluster) -> list[str]:
     """Virtual machines that run without the ports they are to publish: others were chosen, or a forwarding ended."""
     wanted: dict[str, set[tuple[str, int]]] = {}
-    for host, port in published(cluster).values():
+    for host, port in containers.published(cluster).values():
         wanted.setdefault(host, set()).add((cluster.bind, port))
     return [host for host, pairs in wanted.items() if not pairs <= virtual.forwarded(cluster, host)]
 
 
+def vagrant_is_there() -> bool:
+    return shutil.which("vagrant") is not None
+
+
 def boot(cluster: Cluster) -> None:
-    """Bring all hosts up, and know their keys."""
+    """Bring all hosts up, and know their keys. Containers need no Vagrant: some distributions have none."""
     prepare(cluster)
-    if shutil.which("vagrant") is None:
-        raise Failure("vagrant is not installed; as root: apt-get install vagrant")
+    if cluster.provider != "docker" and not vagrant_is_there():
+        raise Failure(f"PROVIDER={cluster.provider} needs Vagrant, which is not installed; as root: apt-get install vagrant")
     env = {**VAGRANT_ENV, "PROVIDER": cluster.provider}
     if running(cluster) != set(cluster.hosts):
         with step(f"Booting {len(cluster.hosts)} hosts"):
-            run(["vagrant", "up", f"--provider={cluster.provider}"], log="vagrant-up", cwd=ROOT, env=env)
+            if vagrant_is_there():
+                run(["vagrant", "up", f"--provider={cluster.provider}"], log="vagrant-up", cwd=ROOT, env=env)
+            else:
+                containers.boot(cluster, image.node_tag())
     if cluster.provider != "docker" and (hosts := strayed(cluster)):
         with step(f"Restarting {' and '.join(hosts)} to publish the ports"):
             run(["vagrant", "reload", *hosts], log="vagrant-reload", cwd=ROOT, env=env)
@@ -210,14 +193,14 @@ def boot(cluster: Cluster) -> None:
 def destroy(cluster: Cluster) -> None:
     """Remove hosts and network; the images and the built releases stay."""
     with step("Removing the hosts"):
-        if shutil.which("vagrant") and (ROOT / ".vagrant").is_dir():
+        if vagrant_is_there() and (ROOT / ".vagrant").is_dir():
             subprocess.run(
                 ["vagrant", "destroy", "--force"], cwd=ROOT, capture_output=True, check=False,
                 env={**os.environ, **VAGRANT_ENV, "PROVIDER": cluster.provider},
             )  # fmt: skip
         if cluster.provider != "docker":
             virtual.remove(cluster)
-        if cluster.provider == "docker":
-            for state in containers(cluster).values():
-                subprocess.run(["docker", "rm", "--force", "--volumes", state["Id"]], capture_output=True, check=False)
+        else:
+            for state in containers.found(cluster).values():
+                containers.remove(state["Id"])
             subprocess.run(["docker", "network", "rm", cluster.name], capture_output=True, check=False)

@@ -12,7 +12,7 @@ FORMATS = ("text", "json")
 # Units per group that are the stack's own; the application servers' units come with the topology.
 UNITS = {
     "nginx": ["nginx.service"],
-    "app": ["uwsgi.service", "daphne@*.service", "mqtt.service"],
+    "app": ["uwsgi.service", "daphne@*.service", "mqtt.service", "worker-*.service"],
     "postgresql": ["postgresql@*.service"],
     "redis": ["redis-server.service"],
     "mosquitto": ["mosquitto.service"],

@@ -19,6 +19,7 @@ SUITES = {
     "daphne": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/daphne"], False),
     "mqtt": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/mqtt"], True),
     "lab": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/lab"], False),
+    "lab-check": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "-v", "tests/hostless/lab/check"], False),
 }
 LOCKS = [
     "app/requirements.txt", "app/requirements-test.txt", "daphne/requirements.txt", "mqtt/requirements.txt",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import LabError
-from .plan import ROOT
+from .world import ROOT
 
 CODE = "/srv/loadtests/current/code"
 LOCUST = "/srv/loadtests/current/venv/bin/locust"
@@ -25,6 +25,7 @@ APP_MANAGE = "/usr/local/bin/app-manage"
 REMOTE_PREFIX = "/tmp/laurel-lab"
 CONFIG_PATHS = "/etc/nginx /etc/uwsgi* /etc/laurel /etc/systemd/system /etc/redis /etc/postgresql"
 SSH_TIMEOUT_SECONDS = 60
+LOAD_SECONDS = 120
 
 
 @dataclass
@@ -76,6 +77,16 @@ class Hosts:
         load = self.in_group("locust", "load")
         return [host for host in self.all if host not in load]
 
+    @property
+    def shared_machine(self) -> bool:
+        """The hosts are containers of this machine and share its kernel."""
+        return {h.variables.get("cluster_provider") for h in self.all} == {"docker"}
+
+    def serving_cpus(self) -> int:
+        """CPUs of the serving hosts together."""
+        counts = [int(out) for out in self.run_all(self.serving, "nproc").values()]
+        return max(counts) if self.shared_machine else sum(counts)
+
     def https_port(self) -> int:
         return int(self.edge.variables.get("cluster_https_port", 443))
 
@@ -113,7 +124,15 @@ class Hosts:
             start_new_session=True,
         )
 
-    # CPU counters
+    # Counters and logs
+
+    def read_logs(self, since: float, until: float) -> dict[str, dict[str, Any]]:
+        """What the logs of the serving hosts say about a window of Unix time (see logs.py)."""
+        source = (Path(__file__).parent / "logs.py").read_text(encoding="utf-8")
+        command = f"sudo python3 - {since:.3f} {until:.3f}"
+        with ThreadPoolExecutor(len(self.serving)) as pool:
+            said = pool.map(lambda host: (host.name, json.loads(self.run(host, command, stdin=source))), self.serving)
+            return dict(said)
 
     def start_samplers(self) -> "Samplers":
         return Samplers(self, self.serving)
@@ -121,11 +140,11 @@ class Hosts:
     # The load process
 
     def start_load(self, arguments: list[str]) -> subprocess.Popen[str]:
-        """Start Locust on the load host; it ends by itself after two minutes at most."""
+        """Start Locust on the load host; it ends by itself after `LOAD_SECONDS` at most."""
         command = shlex.join([LOCUST, *arguments])
         return self.start(
             self.load,
-            f"cd {CODE} && ulimit -n $(ulimit -Hn); echo $$ > {REMOTE_PREFIX}.pid; exec timeout 120 {command}",
+            f"cd {CODE} && ulimit -n $(ulimit -Hn); echo $$ > {REMOTE_PREFIX}.pid; exec timeout {LOAD_SECONDS} {command}",
         )
 
     def stop_load(self) -> None:
@@ -164,6 +183,18 @@ class Hosts:
         """HTTP status of a URL as the load host sees it, or why there is none."""
         return self.run(self.load, f"python3 -c {shlex.quote(ASK)} {shlex.quote(url)}").strip()
 
+    def body_of(self, url: str) -> str:
+        """The body that a URL answers the load host with; empty when it does not answer 200."""
+        return self.run(self.load, f"python3 -c {shlex.quote(FETCH)} {shlex.quote(url)}")
+
+    def mqtt(self) -> tuple[str, str] | None:
+        """Address of the MQTT broker and the password of its user `sensor`; None where there is no broker."""
+        brokers = self.in_group("mosquitto")
+        secret = ROOT / f"ansible/secrets/{self.environment}/mqtt_sensor"
+        if not brokers or not secret.is_file():
+            return None
+        return brokers[0].variables["ansible_host"], secret.read_text(encoding="utf-8").strip()
+
     # Pinning
 
     def pin(self) -> dict[str, Any]:
@@ -172,7 +203,7 @@ class Hosts:
         Only for container hosts. `unpin` gives all CPUs back.
         """
         cpus = sorted(os.sched_getaffinity(0))
-        if {h.variables.get("cluster_provider") for h in self.all} != {"docker"}:
+        if not self.shared_machine:
             return {
                 "pinned": False,
                 "reason": "the hosts are not containers of this machine; they have CPUs of their own",
@@ -195,7 +226,13 @@ class Hosts:
 
     def side_by_side(self, on: bool) -> None:
         """Serve all topologies at once, a server name each, or go back to the one of the inventory."""
-        verb = "side-by-side" if on else "side-by-side-off"
+        self._make("side-by-side" if on else "side-by-side-off")
+
+    def rig(self, on: bool) -> None:
+        """Serve the rig's targets beside the rest, or remove them without trace."""
+        self._make("rig" if on else "rig-off")
+
+    def _make(self, verb: str) -> None:
         done = subprocess.run(
             ["make", "--no-print-directory", verb, f"ENVIRONMENT={self.environment}"],
             cwd=ROOT,
@@ -204,7 +241,8 @@ class Hosts:
             check=False,
         )
         if done.returncode:
-            raise LabError(f"`make {verb}` failed: {last_line(done.stderr or done.stdout)}. Run it alone to see it all.")
+            said = "\n".join(line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("make: "))
+            raise LabError(f"`make {verb}` failed: {last_line(said)}. Run it alone to see it all.")
 
     def manifest(self) -> dict[str, Any]:
         return json.loads(self.run(self.app[0], "sudo cat /srv/app/current/manifest.json"))
@@ -233,6 +271,14 @@ except OSError as error:
     print(error)
 """
 
+FETCH = """
+import ssl, sys, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], context=ssl._create_unverified_context(), timeout=10).read().decode())
+except OSError:
+    pass
+"""
+
 HASH_COMMAND = "cat $(find loadtests/users loadtests/scenarios -name '*.py' | LC_ALL=C sort) | sha256sum"
 
 
@@ -251,7 +297,7 @@ class Samplers:
         self._processes = {host.name: hosts.start(host, command) for host in on}
 
     def mark(self) -> dict[str, dict[str, Any]]:
-        """`{host: {"at": …, "usage_usec": {unit: …}}}`, all hosts asked before the first answer is read."""
+        """`{host: what sampler.py prints}`, all hosts asked before the first answer is read."""
         try:
             for process in self._processes.values():
                 process.stdin.write("\n")

@@ -6,7 +6,8 @@ import subprocess
 from typing import Any
 
 from .hosts import Hosts, local_load_code_hash
-from .plan import ROOT, Plan, read_yaml
+from .plan import Plan
+from .world import ROOT
 
 
 def gather(hosts: Hosts, plan: Plan, pinning: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def gather(hosts: Hosts, plan: Plan, pinning: dict[str, Any]) -> dict[str, Any]:
         "load_code_sha256": deployed,
         "load_code_is_this_checkout": deployed == local,
         "versions": hosts.versions(),
-        "sizes": read_yaml(ROOT / "ansible/group_vars/all/sizes.yml").get("sizes", {}),
+        "sizes": plan.world.sizes,
         "machine": {"kernel": platform.release(), "cpu": cpu_model(), "cpus": os.cpu_count()},
         "python": platform.python_version(),
         "pinning": pinning,

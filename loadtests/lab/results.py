@@ -11,10 +11,10 @@ from typing import Any
 
 from . import METHOD_VERSION
 from .errors import LabError
-from .plan import ROOT
+from .world import ROOT
 
 RESULTS = ROOT / "results"
-FORMAT = 1
+FORMAT = 2
 
 
 def new_folder(root: Path = RESULTS) -> Path:
@@ -72,5 +72,8 @@ def read(path: Path) -> dict[str, Any]:
         raise LabError(f"{file} is no JSON ({error}). Run `make bench` again.") from error
     if not isinstance(result, dict) or result.get("format") != FORMAT or result.get("method") != METHOD_VERSION:
         found = (result.get("format"), result.get("method")) if isinstance(result, dict) else None
-        raise LabError(f"{file} has format and method {found}, this lab reads {(FORMAT, METHOD_VERSION)}. Run `make bench` again.")
+        raise LabError(
+            f"{file} has format and method {found}, this lab reads {(FORMAT, METHOD_VERSION)}: results of different methods "
+            "can't be compared. Run `make bench` again."
+        )
     return result

@@ -2,20 +2,29 @@
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import METHOD_VERSION, provenance, results
-from .calibration import calibrate
+from . import METHOD_VERSION, calibration, capacity, provenance, results
+from .declaration import Scenario
 from .errors import LabError
 from .hosts import Hosts
-from .plan import HARD_LIMIT_MINUTES, Plan
+from .plan import Plan, trial_seconds
 from .progress import Progress, duration
 from .statistics import summarise
-from .trial import SESSIONS_FILE, Slot, run_trial, timetable
-from .validity import reasons_against
+from .trial import MQTT_PASSWORD_FILE, SESSIONS_FILE, Setting, Slot, address, failed_row, ready_url, run_trial, timetable
+from .validity import is_generators_fault, reasons_against
+
+MOST_SESSIONS = 100
+"""Accounts that the chat users share, however many users there are."""
+MOST_SPOILED = 3
+"""Trials in a row that a host may spoil."""
+POINTS_GUESS = 8
+"""Steps of a capacity search, for the remaining time."""
 
 
 def bench(plan: Plan, hosts: Hosts, seed: int, folder: Path, resumed: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -24,22 +33,18 @@ def bench(plan: Plan, hosts: Hosts, seed: int, folder: Path, resumed: dict[str, 
     ctrl-C ends the run early: what was measured is kept, `state` says `interrupted`.
     """
     began = time.monotonic()
-    slots = timetable(plan, seed)
     result = resumed or new_result(plan, seed)
-    result.setdefault("discarded", [])
-    done = {trial["id"] for trial in result["trials"]}
-    waiting = [slot for slot in slots if slot.id not in done]
-    progress = Progress(len(slots), len(done), plan.trial_seconds)
-    guess = duration(len(waiting) * plan.trial_seconds)
-    progress.say(f"{plan.question}\n{len(waiting)} trials in {plan.rounds} rounds, about {guess}. Results: {folder}")
+    result["skipped"] = []  # what was left out before is tried again
+    progress = Progress(seconds_left(plan, seed, result))
+    progress.say(f"{plan.question}\n{words_of(plan)}, about {duration(progress.left)}. Results: {folder}")
     try:
-        with prepared(plan, hosts, progress) as pinning:
-            result["provenance"] = provenance.gather(hosts, plan, pinning)
+        with prepared(plan, hosts, progress) as setting:
+            result["provenance"] = provenance.gather(hosts, plan, setting.pinning)
             if not result["provenance"]["load_code_is_this_checkout"]:
                 progress.say("  note: the load host has other load code than this checkout; `make deploy` brings it")
             results.write(folder, result)
-            take_trials(plan, hosts, waiting, result, folder, progress, began)
-        result["state"] = "complete" if len(result["trials"]) == len(slots) else "shortened"
+            Run(plan, hosts, setting.of_trial, result, folder, progress, began).take(timetable(plan, seed))
+        result["state"] = "shortened" if result["skipped"] else "complete"
     except KeyboardInterrupt:
         result["state"] = "interrupted"
         progress.say("\nInterrupted. What was measured is kept.")
@@ -48,7 +53,7 @@ def bench(plan: Plan, hosts: Hosts, seed: int, folder: Path, resumed: dict[str, 
         raise
     finally:
         result["seconds"] = result.get("seconds", 0) + time.monotonic() - began
-        result["summary"] = summarise(result["trials"], plan.baseline, plan.topologies)
+        result["summary"] = summarise(result["trials"], plan.scenarios)
         if result["trials"]:
             results.write(folder, result)
         else:
@@ -64,57 +69,200 @@ def new_result(plan: Plan, seed: int) -> dict[str, Any]:
         "started_unix": time.time(),
         "seed": seed,
         "plan": plan.source,
-        "topologies": {t.name: {"http": t.http, "websocket": t.websocket} for t in plan.topologies.values()},
+        "topologies": {t.name: {"http": t.http, "websocket": t.websocket} for t in plan.world.topologies.values()},
         "trials": [],
         "discarded": [],
+        "skipped": [],
+        "capacity": {},
     }
 
 
-def take_trials(plan: Plan, hosts: Hosts, waiting: list, result: dict, folder: Path, progress: Progress, began: float) -> None:
-    """Run the trials and write the result after each. Ends before a round that would not fit the time."""
-    number = None
-    for slot in waiting:
-        if slot.round != number:
-            of_round = sum(s.round == slot.round for s in waiting)
-            ends = (time.monotonic() - began + of_round * progress.seconds_each) / 60
-            if number is not None and ends > plan.minutes:
-                progress.say(f"  round {slot.round} would end after {ends:.1f} minutes, the plan has {plan.minutes:g}")
-                return
-            number = slot.round
-        if time.monotonic() - began + plan.trial_seconds > HARD_LIMIT_MINUTES * 60:
-            progress.say(f"  the limit of {HARD_LIMIT_MINUTES} minutes is reached")
-            return
-        row = take_one(plan, hosts, slot, result)
-        left = sum(s.id not in {t["id"] for t in result["trials"]} for s in waiting)
-        if not row["valid"] and (time.monotonic() - began + left * progress.seconds_each) < plan.minutes * 60:
-            progress.say(f"  {slot.id} was INVALID ({row['reasons'][0]}); once more")
-            result["discarded"].append(row)
-            row = take_one(plan, hosts, slot, result)
-        result["trials"].append(row)
-        results.write(folder, result)
-        results.point_latest(folder)
-        progress.trial(row, plan.rounds)
-        time.sleep(plan.settle)
+def words_of(plan: Plan) -> str:
+    trials = sum((len(s.candidates) + 1) * s.rounds for s in plan.scenarios.values())
+    return f"{trials} trials of {', '.join(plan.scenarios)}"
 
 
-def take_one(plan: Plan, hosts: Hosts, slot: Slot, result: dict[str, Any]) -> dict[str, Any]:
-    """Run one trial and judge it."""
-    calibration = calibrate()
-    row = run_trial(hosts, plan, slot, base_url(plan, hosts, slot.topology))
-    row["calibration_seconds"] = calibration
-    best = min(t["calibration_seconds"] for t in [*result["trials"], *result["discarded"], row])
-    row["clock_drift"] = calibration / best - 1
-    row["reasons"] = reasons_against(row, plan.gate)
-    row["valid"] = not row["reasons"]
-    return row
+def seconds_left(plan: Plan, seed: int, result: dict[str, Any]) -> float:
+    """How long what is not measured yet should take."""
+    done = {t["id"] for t in result["trials"]}
+    trials = sum(
+        trial_seconds(plan.scenarios[s.scenario])
+        for s in timetable(plan, seed)
+        if s.id not in done and not plan.scenarios[s.scenario].candidates[s.candidate].missing
+    )
+    searches = sum(
+        max(0, POINTS_GUESS - len(result["capacity"].get(s.name, {}).get(c, {}).get("points", []))) * trial_seconds(s)
+        for s in plan.scenarios.values()
+        if s.capacity
+        for c in s.capacity.candidates
+    )
+    return trials + searches
 
 
-def base_url(plan: Plan, hosts: Hosts, topology: str) -> str:
-    return f"https://{topology}.{plan.domain}:{hosts.https_port()}"
+class OutOfTime(Exception):
+    """The plan's minutes are over."""
+
+
+class Run:
+    """The trials of one run, written after each."""
+
+    def __init__(self, plan: Plan, hosts: Hosts, setting: Setting, result: dict, folder: Path, progress: Progress, began: float) -> None:
+        self.plan, self.hosts, self.setting = plan, hosts, setting
+        self.result, self.folder, self.progress, self.began = result, folder, progress, began
+        self.best: dict[int, float] = {}
+        self.spoiled = 0
+        self.unready: dict[tuple[str, str], str] = {}
+
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self.began) / 60
+
+    def take(self, slots: list[Slot]) -> None:
+        """All that is not there yet. What does not fit the plan's minutes is named in `skipped`."""
+        self.progress.start()
+        with contextlib.ExitStack() as undo:
+            rig_on = False
+            for name in dict.fromkeys(slot.scenario for slot in slots):
+                scenario = self.plan.scenarios[name]
+                if scenario.needs_rig and not rig_on:
+                    rig_on = self.turn_rig_on(undo)
+                self.check_ready(scenario)
+                self.take_scenario(scenario, [s for s in slots if s.scenario == name])
+
+    def turn_rig_on(self, undo: contextlib.ExitStack) -> bool:
+        """Serve the rig until the end of the run. Where that fails, its candidates are INVALID with the reason."""
+        if not any(not c.missing for s in self.plan.scenarios.values() for c in s.candidates.values() if c.rig):
+            return True
+        self.progress.say("  serving the rig …")
+        undo.callback(quietly, self.hosts.rig, False)
+        try:
+            self.hosts.rig(True)
+        except LabError as error:
+            self.progress.say(f"  {error}")
+        return True
+
+    def check_ready(self, scenario: Scenario) -> None:
+        """Ask each candidate once; those that don't answer rightly are INVALID without being measured."""
+        port = self.hosts.https_port()
+        if scenario.locustfile == "static":
+            self.setting = replace(self.setting, extra=self.setting.extra | {"paths": " ".join(self.static_paths(scenario))})
+        for name, candidate in scenario.candidates.items():
+            if candidate.missing:
+                self.unready[scenario.name, name] = candidate.missing
+                continue
+            url = ready_url(self.plan, scenario, name, port)
+            if scenario.locustfile == "static" and self.setting.extra["paths"]:
+                url = address(self.plan, scenario, name, port) + self.setting.extra["paths"].split()[0]
+            status = self.hosts.status_of(url)
+            if status != "200":
+                self.unready[scenario.name, name] = f"{url} answers {status}, expected 200"
+
+    def static_paths(self, scenario: Scenario) -> list[str]:
+        """The static files that the front page of the baseline names: a target of the rig has no page to find them by."""
+        page = self.hosts.body_of(address(self.plan, scenario, scenario.baseline, self.hosts.https_port()) + "/")
+        return sorted(set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page)))
+
+    def take_scenario(self, scenario: Scenario, slots: list[Slot]) -> None:
+        done = {trial["id"] for trial in self.result["trials"]}
+        try:
+            for slot in slots:
+                if slot.id not in done:
+                    self.take_slot(scenario, slot)
+            if scenario.capacity:
+                for name in scenario.capacity.candidates:
+                    if (scenario.name, name) not in self.unready:
+                        self.search(scenario, name)
+        except OutOfTime:
+            done = {trial["id"] for trial in self.result["trials"]}
+            missing = [slot.id for slot in slots if slot.id not in done]
+            what = f"{len(missing)} trials of {scenario.name}" if missing else f"a capacity search of {scenario.name}"
+            self.result["skipped"].append(
+                {"scenario": scenario.name, "trials": missing, "why": f"the plan has {self.plan.minutes:g} minutes"}
+            )
+            self.progress.say(f"  left out for lack of time: {what}")
+
+    def within_time(self, scenario: Scenario) -> None:
+        if self.minutes + trial_seconds(scenario) / 60 > self.plan.minutes:
+            raise OutOfTime
+
+    def take_slot(self, scenario: Scenario, slot: Slot) -> None:
+        why = self.unready.get((scenario.name, slot.candidate))
+        if why:
+            row = failed_row(self.plan, slot, why) | {"valid": False, "reasons": [why]}
+        else:
+            self.within_time(scenario)
+            row = self.take_one(scenario, slot)
+            if not row["valid"] and self.has_spare_time():
+                self.progress.say(f"  {slot.id} was INVALID ({row['reasons'][0]}); once more")
+                self.result["discarded"].append(row)
+                row = self.take_one(scenario, slot)
+        self.result["trials"].append(row)
+        self.write()
+        self.progress.trial(row, scenario.rounds, 0 if why else trial_seconds(scenario))
+        time.sleep(0 if why else scenario.settle)
+
+    def has_spare_time(self) -> bool:
+        return self.minutes + self.progress.left * self.progress.pace / 60 < self.plan.minutes
+
+    def take_one(self, scenario: Scenario, slot: Slot, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run one trial and judge it. The machine's speed is measured before and after."""
+        cpus = sorted({*(self.setting.cpus or []), *os.sched_getaffinity(0)})
+        before = calibration.calibrate(cpus, self.best)
+        url = address(self.plan, scenario, slot.candidate, self.hosts.https_port())
+        row = self.try_trial(slot, url, changes)
+        after = calibration.calibrate(cpus, self.best)
+        row["calibration_seconds"] = {str(cpu): max(before[cpu], after[cpu]) for cpu in cpus}
+        row["clock_drift"] = max(calibration.drift(before, self.best), calibration.drift(after, self.best))
+        row["reasons"] = reasons_against(row, self.plan.gate, scenario.max_error_share)
+        row["valid"] = not row["reasons"]
+        return row
+
+    def try_trial(self, slot: Slot, url: str, changes: dict[str, Any] | None) -> dict[str, Any]:
+        """A trial that a host spoils is INVALID; several in a row end the run, which can be resumed."""
+        try:
+            row = run_trial(self.hosts, self.plan, slot, url, self.setting, changes)
+        except LabError as error:
+            self.spoiled += 1
+            if self.spoiled >= MOST_SPOILED:
+                raise
+            return failed_row(self.plan, slot, str(error))
+        self.spoiled = 0
+        return row
+
+    def search(self, scenario: Scenario, candidate: str) -> None:
+        """Find the candidate's capacity, going on from the points that are there."""
+        wanted, here = scenario.capacity, self.result["capacity"].setdefault(scenario.name, {})
+        points = here.get(candidate, {}).get("points", [])
+        expected = POINTS_GUESS - len(points)
+        while (rate := capacity.next_rate(points, wanted)) is not None:
+            self.within_time(scenario)
+            slot = Slot(len(points) + 1, scenario.name, candidate, False, self.result["seed"] + len(points))
+            row = self.take_one(scenario, slot, {wanted.vary: rate})
+            fault = is_generators_fault(row["reasons"])
+            points.append(capacity.judge(row, rate, scenario.objective, row["reasons"], fault))
+            here[candidate] = capacity.conclude(points, wanted)
+            self.write()
+            expected -= 1
+            self.progress.point(scenario.name, candidate, points[-1], trial_seconds(scenario) if expected >= 0 else 0)
+            time.sleep(scenario.settle)
+        self.progress.advance(max(0, expected) * trial_seconds(scenario))
+
+    def write(self) -> None:
+        results.write(self.folder, self.result)
+        results.point_latest(self.folder)
+
+
+class Prepared:
+    """Where the run takes place."""
+
+    def __init__(self, pinning: dict[str, Any], hosts: Hosts, extra: dict[str, Any]) -> None:
+        self.pinning = pinning
+        count = len(pinning["servers"]) if pinning["pinned"] else hosts.serving_cpus()
+        self.of_trial = Setting(pinning["servers"] if pinning["pinned"] else None, hosts.shared_machine, count, extra)
 
 
 @contextlib.contextmanager
-def prepared(plan: Plan, hosts: Hosts, progress: Progress) -> Iterator[dict[str, Any]]:
+def prepared(plan: Plan, hosts: Hosts, progress: Progress) -> Iterator[Prepared]:
     """All topologies served side by side, load and servers on CPUs of their own; undone at the end, come what may."""
     with contextlib.ExitStack() as undo:
         undo.callback(quietly, hosts.clean_load)
@@ -124,10 +272,7 @@ def prepared(plan: Plan, hosts: Hosts, progress: Progress) -> Iterator[dict[str,
         undo.callback(quietly, hosts.side_by_side, False)
         hosts.side_by_side(True)
         hosts.put_on_load(SESSIONS_FILE, hosts.make_sessions(most_users(plan)))
-        for topology in plan.topologies:
-            status = hosts.status_of(base_url(plan, hosts, topology) + "/readyz")
-            if status != "200":
-                raise LabError(f"{base_url(plan, hosts, topology)}/readyz answers {status}, expected 200. `make status`.")
+        extra = mqtt_arguments(hosts)
         own_cpus = os.sched_getaffinity(0)
         undo.callback(os.sched_setaffinity, 0, own_cpus)
         undo.callback(hosts.unpin)
@@ -137,11 +282,23 @@ def prepared(plan: Plan, hosts: Hosts, progress: Progress) -> Iterator[dict[str,
             progress.say(f"  servers on CPU {pinning['servers']}, load on CPU {pinning['generator']}")
         else:
             progress.say(f"  no CPUs set apart: {pinning['reason']}")
-        yield pinning
+        yield Prepared(pinning, hosts, extra)
+
+
+def mqtt_arguments(hosts: Hosts) -> dict[str, Any]:
+    """Where the MQTT readers find their broker; nothing where the environment has none."""
+    found = hosts.mqtt()
+    if not found:
+        return {}
+    host, password = found
+    hosts.put_on_load(MQTT_PASSWORD_FILE, password)
+    return {"mqtt_host": host, "mqtt_password_file": MQTT_PASSWORD_FILE}
 
 
 def most_users(plan: Plan) -> int:
-    return max(scenario.users for scenario in plan.scenarios.values())
+    wanted = [s.users_of(c) for s in plan.scenarios.values() for c in s.candidates]
+    wanted += [int(s.options_of(c).get(k, 0)) for s in plan.scenarios.values() for c in s.candidates for k in ("members", "subscribers")]
+    return min(MOST_SESSIONS, max(wanted))
 
 
 def quietly(action: Any, *arguments: Any) -> None:

@@ -2,24 +2,31 @@
 
 from typing import Any
 
-HEAD = ["", "rate/s", "p50 ms", "p95 ms", "p99 ms", "errors", "CPU µs", "± %", "against", "by service (µs)"]
+from .usage import in_words
+
+HEAD = ["", "rate/s", "p50 ms", "p95 ms", "p99 ms", "errors", "CPU µs", "± %", "against", "bottleneck"]
+MARKS = {"less": "less", "more": "more", "within noise": "≈", "too few rounds": "?"}
 
 
 def render(result: dict[str, Any]) -> str:
-    """All scenarios as text, one table each."""
-    return "\n\n".join(render_scenario(result, name) for name in result["summary"])
+    """All scenarios as text, one table each, then what was left out."""
+    parts = [render_scenario(result, name) for name in result["summary"]]
+    skipped = [f"left out: {len(s['trials'])} trials of {s['scenario']}: {s['why']}" for s in result.get("skipped", [])]
+    return "\n\n".join([*parts, *(["\n".join(skipped)] if skipped else [])])
 
 
 def render_scenario(result: dict[str, Any], scenario: str) -> str:
     part = result["summary"][scenario]
-    rows = [HEAD]
-    for name, facts in part["topologies"].items():
-        rows.append(row_of(name, facts, part, result["plan"]["baseline"]))
+    rows = [HEAD] + [row_of(name, facts, part) for name, facts in part["candidates"].items()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD) - 1)]
-    lines = [align(row, widths) for row in rows]
-    floor = part["noise_floor"]
-    note = f"   noise floor {floor:.1%}" if floor is not None else ""
-    return f"{scenario}, per {part['unit']}{note}\n" + "\n".join(lines)
+    floor = part["figures"]["cpu_us"]["noise_floor"]
+    lines = [f"{scenario}, per {part['unit']}" + (f"   noise floor of CPU {floor:.1%}" if floor is not None else "")]
+    lines += [align(row, widths) for row in rows]
+    if part["figure"] != "cpu_us":
+        lines += other_figure(part)
+    for name, found in result.get("capacity", {}).get(scenario, {}).items():
+        lines.append(f"  capacity of {name}: {capacity_words(found)}")
+    return "\n".join(lines)
 
 
 def align(row: list[str], widths: list[int]) -> str:
@@ -28,32 +35,56 @@ def align(row: list[str], widths: list[int]) -> str:
     return "  ".join([*cells, row[-1]]).rstrip()
 
 
-def row_of(name: str, facts: dict[str, Any], part: dict[str, Any], baseline: str) -> list[str]:
+def row_of(name: str, facts: dict[str, Any], part: dict[str, Any]) -> list[str]:
     if not facts["valid"]:
-        return [name, *["-"] * (len(HEAD) - 2), "no valid trial"]
-    rate = facts["messages_per_second" if part["unit"] == "delivery" else "requests_per_second"]
-    total = facts["cpu_us_total"]
-    services = sorted(facts["cpu_us"].items(), key=lambda item: -item[1]["median"])
-    label = f"{name} ({facts['transport']})" if part["unit"] == "delivery" else name
+        return [name, *["-"] * (len(HEAD) - 2), f"INVALID: {facts['why']}"]
+    figure = part["figures"]["cpu_us"]
+    width = figure["half_width"].get(name)
     return [
-        label,
-        f"{rate['median']:,.0f}",
-        *(f"{facts['latency_ms'][q]['median']:,.1f}" for q in ("p50", "p95", "p99")),
+        name,
+        f"{facts['rate']['median']:,.0f}",
+        *(ms(facts["latency_ms"].get(q)) for q in ("p50", "p95", "p99")),
         str(facts["errors"]),
-        f"{total['median']:,.0f}",
-        f"{half_range(total):.0%}".rstrip("%"),
-        "baseline" if name == baseline else against(part["ratios"][name]),
-        " · ".join(f"{service} {value['median']:,.0f}" for service, value in services if value["median"] >= 0.5),
+        f"{facts['cpu_us_total']['median']:,.0f}",
+        "-" if width is None else f"{width:.1%}".rstrip("%"),
+        "baseline" if name == part["baseline"] else against(figure["ratios"][name]),
+        in_words(facts["bottleneck"]),
     ]
 
 
-def half_range(value: dict[str, float]) -> float:
-    """Half of the distance between the smallest and the largest trial, as a share of the median."""
-    return (value["high"] - value["low"]) / 2 / value["median"]
+def other_figure(part: dict[str, Any]) -> list[str]:
+    """Lines of the scenario's own figure where that is not CPU."""
+    figure = part["figure"]
+    lines = []
+    for name, facts in part["candidates"].items():
+        value = value_of(facts, figure)
+        if value is None:
+            continue
+        ratio = part["figures"][figure]["ratios"].get(name)
+        told = "baseline" if ratio is None else f"{against(ratio)} (to {ratio['against']})"
+        lines.append(f"  {figure} {name}: {value:,.1f}  {told}")
+    return lines
+
+
+def value_of(facts: dict[str, Any], figure: str) -> float | None:
+    """The median of a figure of a candidate that has valid trials."""
+    if not facts["valid"]:
+        return None
+    found = {"cpu_us": facts["cpu_us_total"], "memory_kib": facts["memory_kib_per_unit"]}.get(figure, facts["latency_ms"].get(figure))
+    return found["median"] if found else None
+
+
+def capacity_words(found: dict[str, Any]) -> str:
+    if found["rate"] is None:
+        return f"below {min(p['rate'] for p in found['points']):,.0f}/s ({found['limit']})"
+    return f"{'at least ' if found['at_least'] else ''}{found['rate']:,.0f}/s ({found['limit']})"
+
+
+def ms(value: dict[str, float] | None) -> str:
+    return "-" if value is None else f"{value['median']:,.1f}"
 
 
 def against(ratio: dict[str, Any]) -> str:
     if ratio["ratio"] is None:
         return "-"
-    mark = {"less": "less", "more": "more", "within noise": "≈", "too few rounds": "?"}[ratio["verdict"]]
-    return f"×{ratio['ratio']:.2f} {mark}"
+    return f"×{ratio['ratio']:.2f} {MARKS[ratio['verdict']]}"

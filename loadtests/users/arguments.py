@@ -1,4 +1,8 @@
-"""The command-line arguments of all scenarios. Locust shows them in its web UI under "Custom parameters"."""
+"""The command-line arguments of all scenarios. Locust shows them in its web UI under "Custom parameters".
+
+Rates are per Locust user that paces: what is offered in all is the rate times `-u`. A crowd comes on top of `-u`; in the
+web UI, which asks for the number of all users, it is one of them.
+"""
 
 from typing import Any
 
@@ -6,6 +10,8 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 
 from .pacing import PACINGS
+
+TRANSPORTS = ("websocket", "sse", "long-polling", "polling", "iframe", "refresh", "mqtt")
 
 NAMES: list[str] = []
 """The names of the options below, as attributes of `environment.parsed_options`."""
@@ -36,15 +42,38 @@ def add_arguments(parser: LocustArgumentParser, **_: Any) -> None:
         help="pages and their weights, for instance 'json=4 page=1'",
     )
 
-    # Chat
-    add("--transport", choices=("websocket", "polling"), default="websocket", help="how chat users send and receive")
-    add("--rooms", type=int, default=2, help="rooms that the chat users spread over")
-    add("--poll-interval", type=float, default=1.0, help="seconds between two polls of a chat user")
+    # Static files, slow pages, one page
+    add("--paths", default="", help="static files to ask for, with blanks between; empty: those that the front page names")
+    add("--fast-rate", type=float, default=1.0, help="fast pages per second of each slow user")
+    add("--slow-rate", type=float, default=0.2, help="slow pages per second of each slow user")
+    add("--slow-path", default="/workload/slow-sync", help="the slow page: /workload/slow-sync or /workload/slow-async")
+    add("--path", default="/workload/json", help="what raw users ask for")
+    add("--expect-body", default="", help="the body that raw users expect; empty: any body")
+    add("--http", choices=("1.1", "2"), default="1.1", help="the HTTP version of raw users")
+    add("--connections", choices=("keep", "close"), default="keep", help="raw users: keep connections, or one a request")
+
+    # Messages
+    add("--transport", choices=TRANSPORTS, default="websocket", help="how messages are received")
+    add("--rooms", type=int, default=2, help="rooms that readers spread over")
+    add("--members", type=int, default=0, help="sockets of the crowd, all of its users together")
+    add("--probes", type=int, default=0, help="readers whose delay is measured, in all; 0: one per user")
+    add("--subscribers", type=int, default=0, help="push: readers in all; 0: one per user")
+    add("--poll-interval", type=float, default=1.0, help="seconds between two polls")
+    add("--storm-rate", type=float, default=1.0, help="isolation: messages per second of each user into the crowd's rooms")
+    add("--storm-members", type=int, default=0, help="isolation: sockets of the crowd; 0: no storm")
+    add("--cut", choices=("client", "none"), default="client", help="storm: the crowd drops its sockets, or something else does")
+    add("--source-addresses", default="", help="source addresses of the crowd, with blanks between; each has about 28,000 ports")
     add(
         "--sessions-file",
         default="",
-        help="file with one session cookie a line; empty: each chat user signs up and logs in by itself",
+        help="sessions as `manage.py demo_users --sessions` prints them; empty: users sign up by themselves",
     )
+
+    # MQTT
+    add("--mqtt-host", default="", help="the MQTT broker; empty: the host under test")
+    add("--mqtt-port", type=int, default=8883, help="its port; TLS unless it is 1883")
+    add("--mqtt-user", default="sensor", help="its user")
+    add("--mqtt-password-file", default="", help="file with that user's password")
 
     # Measured run
     add("--warm-up", type=float, default=0.0, help="seconds of load before the measured window")

@@ -2,13 +2,16 @@
 
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
+import gevent
 from locust import task
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
 
-from . import window  # noqa: F401  (registers its Locust listeners and the arguments)
+from . import tabs, window  # noqa: F401  (they register their Locust listeners and the arguments)
+from .dispatch import crowds
 from .pacing import Pacer
 from .recorder import RECORDER
 
@@ -16,7 +19,8 @@ from .recorder import RECORDER
 class PacedUser(FastHttpUser):
     """A user whose requests start at planned times.
 
-    Subclasses give `rate()` and `send(intended)`, and may extend `prepare()` (log in, connect).
+    Subclasses give `rate()` and `send(intended)`, or several such pairs with `loads()`, and may extend `prepare()`
+    (log in, connect). A user class that paces nothing, the crowd, gives no pair.
     """
 
     abstract = True
@@ -34,9 +38,9 @@ class PacedUser(FastHttpUser):
         self.options = options
         self.host = (self.host or "").rstrip("/")
         self.client.base_url = self.host
-        self.number = next_number()
-        self.rng = self.random_for("arrivals")
-        self.pacer: Pacer | None = None
+        self.number = next_number() + WORKER_STRIDE * max(0, getattr(environment.runner, "worker_index", 0))
+        self.pacers: list[Pacer] = []
+        self.is_ready = False
 
     def random_for(self, purpose: str) -> random.Random:
         """A source of chance for one purpose, so that the arrivals of a seed stay the same whatever else is drawn."""
@@ -51,6 +55,14 @@ class PacedUser(FastHttpUser):
         """Send one request and report it with `self.report`. Must not raise."""
         raise NotImplementedError
 
+    def loads(self) -> list[tuple[str, float, Callable[[float], None]]]:
+        """What this user sends: a purpose (its arrivals have a seed of their own), requests per second, what to do."""
+        return [("arrivals", self.rate(), self.send)]
+
+    def paced_users(self) -> int:
+        """How many of all users of the test pace: all but the crowds."""
+        return max(1, self.options.users_in_all - crowds(self.environment))
+
     def prepare(self) -> None:
         """Do what must be done once before the load. Raise `NotReady` with the reason if it can't be."""
 
@@ -62,25 +74,39 @@ class PacedUser(FastHttpUser):
             self.report("SETUP", "prepare", now, now, error=str(error))
             RECORDER.refusals.append(str(error))
             return
-        self.pacer = Pacer(
-            self.send,
-            rate=self.rate(),
-            tally=RECORDER,
-            pacing=self.options.pacing,
-            in_flight=self.options.in_flight,
-            rng=self.rng,
-        )
+        try:
+            self.pacers = [
+                Pacer(
+                    send,
+                    rate=rate,
+                    tally=RECORDER,
+                    pacing=self.options.pacing,
+                    in_flight=self.options.in_flight,
+                    rng=self.random_for(purpose),
+                )
+                for purpose, rate, send in self.loads()
+            ]
+        except ValueError as error:
+            RECORDER.refusals.append(str(error))
+            return
+        self.is_ready = True
         RECORDER.ready_users += 1
 
     @task
     def load(self) -> None:
-        if not self.pacer:
+        if not self.is_ready:
             raise StopUser()
-        self.pacer.run()
+        running = [gevent.spawn(pacer.run) for pacer in self.pacers]
+        try:
+            if running:
+                gevent.joinall(running, raise_error=True)
+            gevent.sleep(FOR_EVER_SECONDS)
+        finally:
+            gevent.killall(running)
 
     def on_stop(self) -> None:
-        if self.pacer:
-            self.pacer.stop()
+        for pacer in self.pacers:
+            pacer.stop()
 
     def report(self, kind: str, name: str, intended: float, started: float, *, size: int = 0, error: str = "") -> None:
         """Tell the recorder and Locust's own statistics; both get the latency from the intended start."""
@@ -103,13 +129,25 @@ class PacedUser(FastHttpUser):
         RECORDER.sending(intended)
         started = time.monotonic()
         try:
-            response = self.client.client.urlopen(self.host + path, method=kind, **options)
-            error = check(response)
-            size = len(response.content or b"")
+            with RECORDER.flight(name):
+                response = self.client.client.urlopen(self.host + path, method=kind, **options)
+                error = check(response)
+                size = len(response.content or b"")
         except Exception as failure:
             response, size, error = getattr(failure, "response", None), 0, describe(failure)
         self.report(kind, name, intended, started, size=size, error=error)
         return None if error else response
+
+    def exchange(self, kind: str, name: str, intended: float, do: Callable[[], tuple[str, int]]) -> None:
+        """Do one exchange that is not Locust's own client's; `do` returns an error text, or "", and bytes. Never raises."""
+        RECORDER.sending(intended)
+        started = time.monotonic()
+        try:
+            with RECORDER.flight(name):
+                error, size = do()
+        except Exception as failure:
+            error, size = describe(failure), 0
+        self.report(kind, name, intended, started, size=size, error=error)
 
 
 class NotReady(Exception):
@@ -126,6 +164,11 @@ def describe(failure: Exception) -> str:
     text = str(failure).splitlines()[0] if str(failure) else ""
     return f"{type(failure).__name__}: status {code}" if code else f"{type(failure).__name__}: {text}"
 
+
+WORKER_STRIDE = 100_000
+"""Users of the next Locust worker are numbered from here on, so that no two have the same seed."""
+
+FOR_EVER_SECONDS = 10**6
 
 _numbers = iter(range(1, 10**9))
 

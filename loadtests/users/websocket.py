@@ -61,6 +61,8 @@ class WebSocket:
         self._end: Closed | None = None
         self.received_at = 0.0
         """Monotonic seconds at which the bytes that completed the last message arrived."""
+        self.received_bytes = 0
+        """Bytes since the handshake, above TLS."""
 
     @property
     def is_closed(self) -> bool:
@@ -160,6 +162,7 @@ class WebSocket:
             self._socket.close()
             return
         self.received_at = time.monotonic()
+        self.received_bytes += len(data)
         if not data:
             self._end = self._end or Closed(1006, "the peer hung up without a close frame")
             self._socket.close()

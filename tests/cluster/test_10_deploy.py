@@ -52,7 +52,8 @@ def test_every_host_is_up_and_the_application_healthy(deployed):
 def test_the_status_is_readable_too(deployed):
     done = deployed.make("status")
     assert done.code == 0
-    assert re.search(r"^app1 +up +daphne@1 active  daphne@2 active .* uwsgi active$", done.out, re.MULTILINE)
+    units = ["daphne@1", "daphne@2", "mqtt", "uwsgi", "worker-sweep", "worker-thumbnails"]
+    assert re.search(r"^app1 +up +" + "  ".join(f"{unit} active" for unit in units) + "$", done.out, re.MULTILINE)
 
 
 def test_a_dry_run_on_a_deployed_host_shows_no_change(deployed):

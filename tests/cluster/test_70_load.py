@@ -39,7 +39,7 @@ def bench(deployed, tmp_path_factory):
 
     before = results()
     plan = yaml.safe_load((deployed.root / "loadtests/lab/plans/bench.yml").read_text())
-    plan["trial"] = {"warm_up": 1.0, "measure": 3.0, "settle": 0.2}
+    plan["scenarios"]["pages"]["trial"] = {"warm_up": 1.0, "measure": 3.0, "settle": 0.2}
     path = tmp_path_factory.mktemp("plan") / "short.yml"
     path.write_text(yaml.safe_dump(plan))
     done = deployed.make("bench", BENCH=f"--plan {path} --rounds 1 --scenario pages")
@@ -58,7 +58,7 @@ def test_a_bench_ends_with_a_table(bench):
 def test_a_result_has_the_cpu_time_of_a_request_by_service(bench):
     _, folder = bench
     result = json.loads((folder / "result.json").read_text())
-    rows = {row["topology"]: row for row in result["trials"] if row["measured"]}
+    rows = {row["candidate"]: row for row in result["trials"] if row["measured"]}
     assert set(rows) == TOPOLOGIES
     for name, row in rows.items():
         assert row["cpu_us"]["nginx"] > 0

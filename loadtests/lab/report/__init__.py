@@ -6,7 +6,9 @@ from typing import Any
 
 import jinja2
 
-from ..table import against, half_range
+from ..declaration import FIGURES
+from ..table import against, capacity_words, value_of
+from ..usage import in_words
 from . import plots, words
 
 HERE = Path(__file__).parent
@@ -23,25 +25,61 @@ def render(result: dict[str, Any]) -> str:
     """The report as HTML. `result` is what `results.read` gives."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"thousands": "{:,.0f}".format, "ms": "{:,.1f}".format, "percent": "{:.1%}".format}
-    scenarios = [
-        {
-            "name": name,
-            "part": part,
-            "verdict": words.verdict(name, part, result["plan"]["baseline"]),
-            "services": words.services_by_cost(part),
-            "cpu_plot": plots.cpu_bars(name, part, [t for t in result["trials"] if t["scenario"] == name]),
-            "latency_plot": plots.latency_curves(name, [t for t in result["trials"] if t["scenario"] == name], list(result["topologies"])),
-            "rate_key": "messages_per_second" if part["unit"] == "delivery" else "requests_per_second",
-        }
-        for name, part in result["summary"].items()
-    ]
+    columns, rows = words.overview(result)
     return environment.get_template("template.html").render(
         result=result,
-        scenarios=scenarios,
-        invalid=[t for t in result["trials"] if not t["valid"]],
+        verdict=words.verdict(result),
+        columns=columns,
+        rows=rows,
+        scenarios=[scenario(name, part, result) for name, part in result["summary"].items()],
+        invalid=by_reason(result["trials"]),
+        invalid_count=sum(not t["valid"] for t in result["trials"]),
+        discarded=by_reason(result["discarded"]),
         against=against,
-        half_range=half_range,
+        capacity_words=capacity_words,
+        in_words=in_words,
+        figure_names=FIGURES,
+        short=words.SHORT,
+        value_of=value_of,
         began=datetime.datetime.fromtimestamp(result["started_unix"], datetime.UTC).strftime("%-d %B %Y, %H:%M UTC"),
         provenance=words.provenance_rows(result),
-        baseline=result["plan"]["baseline"],
     )
+
+
+def scenario(name: str, part: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """What the template needs of one scenario."""
+    declared = result["plan"]["scenarios"][name]
+    return {
+        "name": name,
+        "part": part,
+        "declared": declared,
+        "answer": words.answer(name, part, result),
+        "services": words.services_by_cost(part),
+        "isolation": words.isolation_index(part) if name == "isolation" else [],
+        "capacity": result.get("capacity", {}).get(name, {}),
+        "plots": [
+            (plot, caption)
+            for plot, caption in (
+                (plots.delay_against_cost(part) if name == "push" else "", DELAY_CAPTION),
+                (plots.cpu_bars(name, part, [t for t in result["trials"] if t["scenario"] == name]), CPU_CAPTION),
+                (plots.latency_curves(name, part), LATENCY_CAPTION),
+                (plots.capacity_curves(name, result.get("capacity", {}).get(name, {}), declared.get("objective")), CAPACITY_CAPTION),
+            )
+            if plot
+        ],
+    }
+
+
+CPU_CAPTION = "Server CPU by hop, from the kernel's exact counters of each unit; medians over the rounds."
+LATENCY_CAPTION = "Latency by percentile, all rounds together. It counts from the moment a request should have started."
+CAPACITY_CAPTION = "Latency against throughput: every step of the capacity search. Above the dashed line the objective is missed."
+DELAY_CAPTION = "Delay against cost: down and to the left is better."
+
+
+def by_reason(trials: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """`(reasons, trials)` of those that are not valid; trials that failed alike stand together."""
+    found: dict[str, list[str]] = {}
+    for trial in trials:
+        if not trial["valid"]:
+            found.setdefault("; ".join(trial["reasons"]), []).append(trial["id"])
+    return list(found.items())

@@ -3,6 +3,7 @@ in the builder's image, to judge what came out."""
 
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -43,6 +44,7 @@ FOREIGN = {
 VARIANTS = {
     **{name: {"topology": name, "side_by_side": False} for name in TOPOLOGIES},
     "side_by_side": {"topology": "mixed", "side_by_side": True},
+    "rig": {"topology": "mixed", "side_by_side": True, "rig": True},
     "foreign": {"topology": "mixed", "side_by_side": False, **FOREIGN},
 }
 ADDRESS = "198.18.250"
@@ -109,6 +111,8 @@ def render(folder):
         "output_dir": str(folder),
         "secrets_dir": str(folder / "secrets"),
         "variants": VARIANTS,
+        "rig_destination": str(folder / "rig") + "/{{ inventory_hostname }}",
+        "rig_release": {"release": "0123456789ab", "wheels": "ba9876543210"},
         "templates": templates(),
         "release_built": {"release": "0123456789ab", "wheels": "ba9876543210"},
     }
@@ -174,6 +178,8 @@ def lay_out(workshop, rendered):
     for variant, hosts in rendered.items():
         for host, texts in hosts.items():
             root = workshop / "trees" / variant / host
+            if variant == "rig":
+                shutil.copytree(workshop / "rig" / host, root)
             for name, text in texts.items():
                 path = root / place(name)
                 path.parent.mkdir(parents=True, exist_ok=True)

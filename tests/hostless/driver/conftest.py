@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster import inventory, machines, paths, release, settings
+from cluster import containers, inventory, machines, paths, release, settings
 
 HOSTS = """
 laurel:
@@ -23,6 +23,7 @@ def checkout(tmp_path, monkeypatch):
     for module in (paths, inventory, machines, release):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(machines, "STATE", tmp_path / ".laurel")
+    monkeypatch.setattr(containers, "DEFINITION", tmp_path / ".laurel/containers.json")
     for name in ("ENVIRONMENT", "PROVIDER", "BIND", *settings.PORT_SETTINGS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(inventory, "networks_in_use", dict)

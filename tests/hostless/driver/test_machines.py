@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from cluster import image, inventory, machines, settings
+from cluster import containers, image, inventory, machines, settings
 from cluster.console import Failure
 
 TAG = "laurel-node:1"
@@ -44,8 +44,9 @@ def engine(monkeypatch, checkout):
 
     engine = Engine()
     engine.found, engine.removed = {}, []
-    monkeypatch.setattr(machines, "containers", lambda _: dict(engine.found))
-    monkeypatch.setattr(machines.subprocess, "run", engine.run)
+    monkeypatch.setattr(containers, "found", lambda _: dict(engine.found))
+    monkeypatch.setattr(subprocess, "run", engine.run)
+    monkeypatch.setattr(machines, "vagrant_is_there", lambda: True)
     monkeypatch.setattr(machines, "output", lambda command: "id" if command[-1] in {item["Id"] for item in engine.found.values()} else None)
     monkeypatch.setattr(image, "node_tag", lambda: TAG)
     return engine
@@ -110,6 +111,30 @@ def test_a_container_that_vagrant_forgot_is_removed(settle, engine):
     engine.hold("app1", container(cluster, "app1"), vagrant_knows=False)
     machines.remove_leftovers(cluster)
     assert engine.removed == ["id-app1"]
+
+
+def test_where_there_is_no_vagrant_its_memory_does_not_count(settle, engine, monkeypatch):
+    monkeypatch.setattr(machines, "vagrant_is_there", lambda: False)
+    cluster = settle()
+    engine.hold("app1", container(cluster, "app1"), vagrant_knows=False)
+    machines.remove_leftovers(cluster)
+    assert engine.removed == []
+
+
+def test_without_vagrant_the_engine_boots_what_does_not_run(settle, engine, monkeypatch):
+    cluster = settle()
+    engine.hold("app1", container(cluster, "app1"))
+    commands = []
+    monkeypatch.setattr(containers, "run", lambda command, **_: commands.append(command))
+    containers.boot(cluster, TAG)
+    by_host = {command[command.index("--hostname") + 1]: command for command in commands if command[1] == "run"}
+    assert set(by_host) == {"edge", "load"}
+    assert ["docker", "start", cluster.container("app1")] in commands
+    edge = " ".join(by_host["edge"])
+    assert f"--name {cluster.container('edge')} --publish 127.0.0.1:8080:8080 --publish 127.0.0.1:8443:8443 " in edge
+    assert f"--network {cluster.name} --ip {cluster.hosts['edge']} " in edge
+    assert edge.endswith(f":/etc/ssh/authorized_keys.d/vagrant:ro {TAG}")
+    assert "--privileged" not in edge
 
 
 def test_vagrant_forgets_a_container_that_is_gone(settle, engine, checkout):

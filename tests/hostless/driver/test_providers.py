@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import inventory, machines, settings, virtual
+from cluster import containers, inventory, machines, settings, virtual
 from cluster.console import Failure
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,6 +34,9 @@ def written(tmp_path, monkeypatch):
         ports = dict.fromkeys(settings.PORT_SETTINGS, 9080)
         cluster = inventory.Cluster("laurel-abcdef", "198.18.9.0/24", provider, "127.0.0.1", ports, hosts)
         inventory.write(cluster, folder / "addresses.yml")
+        if provider == "docker":
+            monkeypatch.setattr(containers, "DEFINITION", copy / ".laurel/containers.json")
+            containers.write_definition(cluster)
         return copy
 
     return written

@@ -19,6 +19,8 @@ pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not here: pip insta
 from bench import services  # noqa: E402
 from sensor import Publisher  # noqa: E402
 
+PATIENCE = 30  # seconds: what has to come comes, on a busy machine a little later
+
 
 class Server:
     """A process of the MQTT server; what its application prints comes as JSON lines."""
@@ -39,7 +41,7 @@ class Server:
         for line in iter(stream.readline, ""):
             lines.append(json.loads(line) if line.startswith("{") else {"message": line})
 
-    def wait(self, number, kind="mqtt.message", seconds=10):
+    def wait(self, number, kind="mqtt.message", seconds=PATIENCE):
         """Return the events of a kind when there are so many."""
         deadline = time.monotonic() + seconds
         while len(found := [event for event in list(self.events) if event["type"] == kind]) < number:
@@ -47,6 +49,23 @@ class Server:
             assert self.process.poll() is None or kind == "ended", self.log[-5:]
             time.sleep(0.02)
         return found
+
+    def logs(self, text, seconds=PATIENCE):
+        """Return the first line of the log that holds a text, when there is one."""
+        deadline = time.monotonic() + seconds
+        while not (found := [line for line in list(self.log) if text in json.dumps(line)]):
+            assert time.monotonic() < deadline, f"no {text!r} in the log: {self.log[-5:]}"
+            time.sleep(0.02)
+        return found[0]
+
+    def settle(self):
+        """Return when the broker has had all that this server's application has sent it until now."""
+        number = len([event for event in list(self.events) if event.get("topic") == "t/settled"]) + 1
+        self.tell(send={"type": "mqtt.publish", "topic": "t/settled", "payload": "", "qos": 0})
+        deadline = time.monotonic() + PATIENCE
+        while len([event for event in list(self.events) if event.get("topic") == "t/settled"]) < number:
+            assert time.monotonic() < deadline, self.log[-5:]
+            time.sleep(0.02)
 
     def tell(self, **order):
         """Have the application do something: see mqtt_application.py."""

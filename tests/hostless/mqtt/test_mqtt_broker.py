@@ -2,8 +2,10 @@
 
 import json
 import os
+import queue
 import re
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -77,14 +79,65 @@ def connect(broker, user, password, name=None):
     return Publisher("127.0.0.1", port, name or f"test-{user}", user=user, password=password, ca=ca)
 
 
-def listen(broker, tmp_path, user, password, topic, seconds=2):
-    """Start to collect what a user gets on a topic; return a function that gives the payloads."""
-    (tmp_path / "ca.crt").write_text(broker[1])
-    command = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker[0]), "--cafile", tmp_path / "ca.crt", "-u", user, "-P", password]
-    command += ["-t", topic, "-q", "1", "-W", str(seconds)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.5)
-    return lambda: process.communicate()[0].splitlines()
+MARKER = "rooms/test-marker/messages"  # every user may read it, and the bridge write it
+PATIENCE = 30  # seconds
+
+
+class Listener:
+    """Somebody who is subscribed to a topic, and to the marker after it: what was sent before a mark has come with it."""
+
+    def __init__(self, broker, tmp_path, passwords, user, topic):
+        self.bridge = connect(broker, "bridge", passwords["bridge"], "marker")
+        (tmp_path / "ca.crt").write_text(broker[1])
+        command = [
+            "mosquitto_sub",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(broker[0]),
+            "--cafile",
+            tmp_path / "ca.crt",
+            "-u",
+            user,
+            "-P",
+            passwords[user],
+        ]
+        command += ["-t", topic, "-t", MARKER, "-q", "1"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.lines = queue.Queue()
+        threading.Thread(target=lambda: [self.lines.put(line.strip()) for line in self.process.stdout], daemon=True).start()
+        deadline = time.monotonic() + PATIENCE
+        while self.lines.empty():  # not subscribed yet
+            assert time.monotonic() < deadline, f"{user} is not subscribed to {topic}"
+            self.bridge.publish(MARKER, [b"begin"])
+            time.sleep(0.05)
+
+    def heard(self):
+        """The payloads until now."""
+        self.bridge.publish(MARKER, [b"end"])
+        lines = []
+        while (line := self.lines.get(timeout=PATIENCE)) != "end":
+            lines.append(line)
+        return [line for line in lines if line != "begin"]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.bridge.__exit__()
+
+
+@pytest.fixture
+def listen(broker, tmp_path, passwords):
+    listeners = []
+
+    def begin(user, topic):
+        listeners.append(Listener(broker, tmp_path, passwords, user, topic))
+        return listeners[-1].heard
+
+    yield begin
+    for listener in listeners:
+        listener.close()
 
 
 def test_the_users_are_let_in_with_their_passwords(broker, passwords):
@@ -104,8 +157,8 @@ def test_without_tls_there_is_no_answer(broker):
         Publisher("127.0.0.1", broker[0], "plain")
 
 
-def test_a_user_publishes_under_their_own_name_only(broker, passwords, tmp_path):
-    heard = listen(broker, tmp_path, "bridge", passwords["bridge"], "rooms/+/publish/+")
+def test_a_user_publishes_under_their_own_name_only(broker, passwords, listen):
+    heard = listen("bridge", "rooms/+/publish/+")
     with connect(broker, "sensor", passwords["sensor"]) as sensor:
         sensor.publish("rooms/garden/publish/ada", [b"forged"])
         sensor.publish("rooms/garden/publish/sensor", [b"true"])
@@ -113,9 +166,9 @@ def test_a_user_publishes_under_their_own_name_only(broker, passwords, tmp_path)
 
 
 @pytest.mark.parametrize("topic", ["rooms/garden/messages", "replies/sensor", "bridge/sync"])
-def test_only_the_server_writes_what_comes_from_the_feed(broker, passwords, tmp_path, topic):
+def test_only_the_server_writes_what_comes_from_the_feed(broker, passwords, listen, topic):
     reader = "bridge" if topic.startswith("bridge") else "sensor"
-    heard = listen(broker, tmp_path, reader, passwords[reader], topic)
+    heard = listen(reader, topic)
     with connect(broker, "sensor", passwords["sensor"], "forger") as forger, connect(broker, "bridge", passwords["bridge"]) as bridge:
         forger.publish(topic, [b"forged"])
         bridge.publish(topic, [b"true"])
@@ -123,8 +176,8 @@ def test_only_the_server_writes_what_comes_from_the_feed(broker, passwords, tmp_
 
 
 @pytest.mark.parametrize("topic", ["rooms/+/publish/+", "rooms/+/after/+", "replies/+/#", "replies/ada/#", "bridge/#", "#", "$SYS/#"])
-def test_a_user_reads_neither_requests_nor_the_answers_of_others(broker, passwords, tmp_path, topic):
-    heard = listen(broker, tmp_path, "sensor", passwords["sensor"], topic, seconds=1)
+def test_a_user_reads_neither_requests_nor_the_answers_of_others(broker, passwords, listen, topic):
+    heard = listen("sensor", topic)
     with connect(broker, "bridge", passwords["bridge"]) as bridge:
         for written in ("rooms/garden/publish/bridge", "rooms/garden/after/bridge", "replies/ada/x", "bridge/sync"):
             bridge.publish(written, [b"secret"])
