@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from cluster.paths import ROOT
+from flows import table
 
 from .scores import EXCEPTIONS, JUDGES
 
@@ -55,4 +56,12 @@ def render(results: dict) -> str:
     for exception in EXCEPTIONS:
         cells = (f"`{exception[name]}`".replace("|", "\\|") for name in ("finding", "where"))
         lines.append(f"| {', '.join(exception['judges'])} | {' | '.join(cells)} | {exception['reason']} |")
+    lines += [
+        "",
+        "## Open flows",
+        "",
+        "Everything else is dropped (`test_41_flows.py` of the cluster tests probes it). Groups of the inventory; the usual ports.",
+        "",
+    ]
+    lines += table()
     return "\n".join(lines) + "\n"

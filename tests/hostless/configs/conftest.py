@@ -140,6 +140,11 @@ def texts(folder):
 
 
 @pytest.fixture(scope="session")
+def inventory_maker():
+    return make_inventory
+
+
+@pytest.fixture(scope="session")
 def workshop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rendered")
     render(folder)

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cluster import inventory, playbook
 from cluster.paths import ROOT, VENV
-from conftest import make_inventory
 
 ANSIBLE = ROOT / "ansible"
 ROLE = ANSIBLE / "roles/validate"
@@ -38,10 +37,10 @@ def play(book, folder, *arguments):
 
 
 @pytest.fixture(scope="session")
-def good(tmp_path_factory):
+def good(tmp_path_factory, inventory_maker):
     """(variables, hosts, groups) of the local inventory with made-up addresses."""
     folder = tmp_path_factory.mktemp("inputs")
-    make_inventory(folder / "local")
+    inventory_maker(folder / "local")
     names = {name for path in (ANSIBLE / "group_vars/all").glob("*.yml") for name in yaml.safe_load(path.read_text())}
     # What lies beside the playbook, and what the inventory overrides.
     names |= set(yaml.safe_load((ANSIBLE / "inventories/local/group_vars/laurel/main.yml").read_text()))
