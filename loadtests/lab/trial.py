@@ -12,7 +12,7 @@ from loadtests.users.histograms import empty, encode, merge, percentiles_ms
 from . import usage
 from .declaration import Scenario
 from .hosts import REMOTE_PREFIX, Hosts, Samplers
-from .plan import Plan
+from .plan import Gate, Plan
 
 NOT_REQUESTS = {"DELIVER", "PUBLISH", "CONNECT", "SOCKET", "BACK", "MQTT", "SETUP"}
 """Kinds of series that are no HTTP requests."""
@@ -246,7 +246,7 @@ def make_row(plan: Plan, slot: Slot, seen: dict, steps: dict, setting: Setting, 
     seconds, series, counters = seen["window"]["seconds"], seen["series"], seen["counters"]
     units = count_units(scenario, seen)
     if not units:
-        return failed_row(plan, slot, blamed(seen["generator"]["cpu_share"], plan.gate.max_generator_cpu, NOTHING[scenario.unit]))
+        return failed_row(plan, slot, blamed(seen, plan.gate, NOTHING[scenario.unit]))
     services = Services(plan, scenario, slot.candidate, usage.all_services(after))
     used, doubts = usage.seconds_by_service(before, after, services.named)
     used, outside = services.split(used)
@@ -304,9 +304,15 @@ NOTHING = {
 }
 
 
-def blamed(share: float, limit: float, what: str) -> str:
+def blamed(seen: dict[str, Any], gate: Gate, what: str) -> str:
     """A failure with the generator as its reason where that was at its limit."""
-    return f"the generator used {share:.0%} of its CPUs, limit {limit:.0%}: {what}" if share > limit else what
+    share, counters = seen["generator"]["cpu_share"], seen["counters"]
+    late = counters.get("late", 0) / max(1, counters.get("woken", 0))
+    if share > gate.max_generator_cpu:
+        return f"the generator used {share:.0%} of its CPUs, limit {gate.max_generator_cpu:.0%}: {what}"
+    if late > gate.max_late_share:
+        return f"the generator was late for {late:.1%} of the requests, limit {gate.max_late_share:.1%}: {what}"
+    return what
 
 
 def count_units(scenario: Scenario, seen: dict[str, Any]) -> int:
