@@ -74,6 +74,11 @@ compare: ## What changed between two results: A=results/… B=results/…
 lab-check: ## Test the lab like what it tests: freezes, slowdowns, twins, lies, overload, a killed run
 	@REQUIREMENTS="tests/requirements.txt loadtests/lab/requirements.txt" $(LAUREL) lab-check
 
+rig: ## Turn on what a bench compares beside the deployed servers
+	@$(LAUREL) rig
+rig-off: ## Remove it
+	@$(LAUREL) rig-off
+
 mqtt-bench: ## Measure the MQTT server on this machine: messages a second, and nothing lost across restarts
 	@mqtt/bench/run
 
@@ -84,7 +89,7 @@ clean: destroy ## Remove the cluster and what this checkout built
 	@rm -rf build .laurel .venv .vagrant .pytest_cache .ruff_cache
 
 # Steps of the verbs above, and what Vagrant calls.
-prepare provision build boot verify side-by-side side-by-side-off rig rig-off:
+prepare provision build boot verify side-by-side side-by-side-off:
 	@$(LAUREL) $@
 
 help:

@@ -165,6 +165,8 @@ def test_redis_lets_the_layers_in_only_while_it_is_on(rendered):
     gone, new = differences(rendered["mixed"]["data"][path], rendered["rig"]["data"][path])
     assert gone == []
     assert [line.split()[:2] for line in new] == [["user", "rig"]]
+    # The core layer writes a message to all members of a group in one transaction.
+    assert {"+@sortedset", "+@transaction", "+@scripting"} <= set(new[0].split())
     assert " ~rig-* resetchannels &rig-* -@all " in new[0]
     for target in TARGETS.values():
         if target.get("layer") in ("core", "pubsub"):
