@@ -64,6 +64,8 @@ class Scenario:
     settle: float
     rounds: int
     max_error_share: float
+    fresh: bool
+    """The servers are restarted before each trial: what an earlier one left in their memory would be used again."""
     baseline: str
     candidates: dict[str, Candidate]
     objective: Objective | None
@@ -143,6 +145,7 @@ def parse_scenario(name: str, data: Any, world: World, where: str) -> Scenario:
         settle=trial.number("settle", above=-1e-9),
         rounds=int(reader.number("rounds", above=0)),
         max_error_share=read_errors(reader),
+        fresh=reader.get("fresh", bool, default=False),
         baseline=baseline,
         candidates=with_rivals(candidates, baseline, compare.where),
         objective=read_objective(reader),

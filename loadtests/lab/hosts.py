@@ -159,6 +159,11 @@ class Hosts:
     def clean_load(self) -> None:
         self.run(self.load, f"rm -f {REMOTE_PREFIX}*")
 
+    def restart(self, services: list[str]) -> None:
+        """Restart the units of these services on the app hosts."""
+        patterns = " ".join(shlex.quote(p) for s in services for p in (f"{s}.service", f"{s}@*.service"))
+        self.run_all(self.app, f"sudo systemctl restart {patterns}")
+
     def pause_web_ui(self) -> bool:
         """Stop Locust's web UI; True if it was running."""
         state = self.run(self.load, "systemctl is-active locust.service || true").strip()

@@ -16,11 +16,23 @@ from .hosts import Hosts
 from .plan import Plan, trial_seconds
 from .progress import Progress, duration
 from .statistics import summarise
-from .trial import MQTT_PASSWORD_FILE, SESSIONS_FILE, Setting, Slot, address, failed_row, ready_url, run_trial, timetable
+from .trial import (
+    MQTT_PASSWORD_FILE,
+    SESSIONS_FILE,
+    Setting,
+    Slot,
+    address,
+    failed_row,
+    own_services,
+    ready_url,
+    run_trial,
+    timetable,
+)
 from .validity import is_generators_fault, reasons_against
 
 MOST_SESSIONS = 100
 """Accounts that the chat users share, however many users there are."""
+RESTART_SECONDS = 30
 MOST_SPOILED = 3
 """Trials in a row that a host may spoil."""
 POINTS_GUESS = 8
@@ -207,6 +219,8 @@ class Run:
     def take_one(self, scenario: Scenario, slot: Slot, changes: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run one trial and judge it. The machine's speed is measured before and after."""
         cpus = sorted({*(self.setting.cpus or []), *os.sched_getaffinity(0)})
+        if scenario.fresh:
+            self.restart(scenario, slot.candidate)
         before = calibration.calibrate(cpus, self.best)
         url = address(self.plan, scenario, slot.candidate, self.hosts.https_port())
         row = self.try_trial(slot, url, changes)
@@ -216,6 +230,14 @@ class Run:
         row["reasons"] = reasons_against(row, self.plan.gate, scenario.max_error_share)
         row["valid"] = not row["reasons"]
         return row
+
+    def restart(self, scenario: Scenario, candidate: str) -> None:
+        """Restart the candidate's servers and wait until it answers again; if it does not, its trial says so."""
+        self.hosts.restart(sorted(own_services(self.plan, scenario, candidate)))
+        url = ready_url(self.plan, scenario, candidate, self.hosts.https_port())
+        deadline = time.monotonic() + RESTART_SECONDS
+        while self.hosts.status_of(url) != "200" and time.monotonic() < deadline:
+            time.sleep(0.5)
 
     def try_trial(self, slot: Slot, url: str, changes: dict[str, Any] | None) -> dict[str, Any]:
         """A trial that a host spoils is INVALID; several in a row end the run, which can be resumed."""

@@ -1,6 +1,7 @@
 """One trial: one scenario against one candidate, from the start of Locust to a checked row of numbers."""
 
 import json
+import math
 import random
 import subprocess
 import time
@@ -12,7 +13,7 @@ from loadtests.users.histograms import empty, encode, merge, percentiles_ms
 from . import usage
 from .declaration import Scenario
 from .hosts import REMOTE_PREFIX, Hosts, Samplers
-from .plan import Plan
+from .plan import Gate, Plan
 
 NOT_REQUESTS = {"DELIVER", "PUBLISH", "CONNECT", "SOCKET", "BACK", "MQTT", "SETUP"}
 """Kinds of series that are no HTTP requests."""
@@ -244,9 +245,11 @@ def make_row(plan: Plan, slot: Slot, seen: dict, steps: dict, setting: Setting, 
     scenario = plan.scenarios[slot.scenario]
     before, after = steps["opened"], steps["closed"]
     seconds, series, counters = seen["window"]["seconds"], seen["series"], seen["counters"]
+    options = scenario.options_of(slot.candidate) | (changes or {})
+    offered = sum(v for k, v in options.items() if k.endswith("_rate")) * seconds
     units = count_units(scenario, seen)
     if not units:
-        return failed_row(plan, slot, blamed(seen["generator"]["cpu_share"], plan.gate.max_generator_cpu, NOTHING[scenario.unit]))
+        return failed_row(plan, slot, blamed(seen, plan.gate, offered, NOTHING[scenario.unit]))
     services = Services(plan, scenario, slot.candidate, usage.all_services(after))
     used, doubts = usage.seconds_by_service(before, after, services.named)
     used, outside = services.split(used)
@@ -258,14 +261,13 @@ def make_row(plan: Plan, slot: Slot, seen: dict, steps: dict, setting: Setting, 
     switches, _ = services.split(usage.growth(before, after, "switches", services.named))
     memory = memory_of(services, steps, units if scenario.unit == "socket" else None)
     latency, service = durations(scenario, series)
-    options = scenario.options_of(slot.candidate) | (changes or {})
     host = next(iter(after))
     sockets = seen["sockets"]
     return identity(plan, slot) | memory | {
         "measured": True,
         "seconds": seconds,
         "host_seconds": after[host]["at"] - before[host]["at"],
-        "offered": sum(v for k, v in options.items() if k.endswith("_rate")) * seconds,
+        "offered": offered,
         "sent": counters.get("woken", 0) + counters.get("behind", 0),
         "units": units,
         "latency_ms": percentiles_ms(latency),
@@ -304,9 +306,18 @@ NOTHING = {
 }
 
 
-def blamed(share: float, limit: float, what: str) -> str:
+def blamed(seen: dict[str, Any], gate: Gate, offered: float, what: str) -> str:
     """A failure with the generator as its reason where that was at its limit."""
-    return f"the generator used {share:.0%} of its CPUs, limit {limit:.0%}: {what}" if share > limit else what
+    share, counters = seen["generator"]["cpu_share"], seen["counters"]
+    late = counters.get("late", 0) / max(1, counters.get("woken", 0))
+    if share > gate.max_generator_cpu:
+        return f"the generator used {share:.0%} of its CPUs, limit {gate.max_generator_cpu:.0%}: {what}"
+    sent = counters.get("woken", 0) + counters.get("behind", 0)
+    if offered - sent > gate.max_offered_sigma * math.sqrt(offered):
+        return f"the generator sent {sent}, {offered:.0f} were offered: {what}"
+    if late > gate.max_late_share:
+        return f"the generator was late for {late:.1%} of the requests, limit {gate.max_late_share:.1%}: {what}"
+    return what
 
 
 def count_units(scenario: Scenario, seen: dict[str, Any]) -> int:

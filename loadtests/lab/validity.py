@@ -51,7 +51,7 @@ def arrivals(row: dict[str, Any], gate: Gate) -> list[str]:
     reasons = []
     apart, allowed = abs(row["sent"] - row["offered"]), gate.max_offered_sigma * math.sqrt(row["offered"])
     if apart > allowed:
-        reasons.append(f"{row['sent']} sent, {row['offered']:.0f} offered: more than {allowed:.0f} apart")
+        reasons.append(f"the generator sent {row['sent']}, {row['offered']:.0f} were offered: more than {allowed:.0f} apart")
     flight = row.get("in_flight")
     if flight and flight["requests"] >= FEWEST_FOR_LITTLE:
         apart = abs(flight["counted"] - flight["expected"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from loadtests.lab.plan import parse_plan
 from loadtests.lab.trial import blamed, in_flight
 from loadtests.users import merge
 from loadtests.users.recorder import Recorder
@@ -81,6 +82,16 @@ def test_processes_add_up(recorder):
     assert merge.merge([document, document])["in_flight"] == {"json": pytest.approx(1.0)}
 
 
-def test_a_generator_at_its_limit_is_named_where_nothing_was_served():
-    assert blamed(0.99, 0.7, "no socket was open") == "the generator used 99% of its CPUs, limit 70%: no socket was open"
-    assert blamed(0.2, 0.7, "no socket was open") == "no socket was open"
+@pytest.mark.parametrize(
+    ("share", "late", "offered", "words"),
+    [
+        (0.99, 0, 100, "the generator used 99% of its CPUs, limit 70%: no socket was open"),
+        (0.2, 90, 100, "the generator was late for 90.0% of the requests, limit 5.0%: no socket was open"),
+        (0.2, 0, 900, "the generator sent 100, 900 were offered: no socket was open"),
+        (0.2, 1, 100, "no socket was open"),
+    ],
+)
+def test_a_generator_at_its_limit_is_named_where_nothing_was_served(plan_data, world, share, late, offered, words):
+    gate = parse_plan(plan_data, world, "x").gate
+    seen = {"generator": {"cpu_share": share}, "counters": {"woken": 100, "late": late}}
+    assert blamed(seen, gate, offered, "no socket was open") == words

@@ -164,6 +164,14 @@ def test_a_run_that_measures_nothing_leaves_nothing(quick, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_servers_restart_before_each_trial_where_the_scenario_wants_them_fresh(quick, plan_data, world, tmp_path):
+    plan_data["scenarios"] = {"chat": plan_data["scenarios"]["chat"] | {"fresh": True, "rounds": 1}}
+    hosts = NoHosts()
+    run.bench(parse_plan(plan_data, world, "x"), hosts, 5, tmp_path)
+    restarts = sorted(did[1] for did in hosts.did if did[0] == "restart")
+    assert restarts == [["daphne"], ["daphne", "uwsgi"], ["daphne", "uwsgi"], ["uwsgi"]]
+
+
 def test_two_benches_at_once_are_refused(tmp_path):
     with results.alone(tmp_path), pytest.raises(results.LabError, match=r"A bench runs already .process"), results.alone(tmp_path):
         pass

@@ -18,7 +18,7 @@ def test_a_good_trial_passes(row):
         ({"errors": 3, "error_kinds": {"json: status 502": 3}}, "3 of 715 answers were wrong (json: status 502)"),
         ({"counters": {"dropped": 4}}, "4 arrivals dropped"),
         ({"counters": {"late": 30}}, "late for 4.2% of the requests"),
-        ({"sent": 600}, "600 sent, 720 offered"),
+        ({"sent": 600}, "the generator sent 600, 720 were offered"),
         ({"generator": {"cpu_share": 0.85}}, "used 85% of its CPUs"),
         ({"sockets": {"expected": 40, "opened": 40, "open": 38}}, "38 sockets open at the end, 40 opened, 40 expected"),
         ({"sockets": {"expected": 40, "opened": 39, "open": 39}}, "39 sockets open at the end, 39 opened, 40 expected"),
