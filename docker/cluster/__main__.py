@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 import yaml
 
-from . import doctor, edge, engine, inventory, lock, machines, playbook, release, remote, sensor, settings, status, virtual
+from . import background, doctor, edge, engine, inventory, lock, machines, playbook, release, remote, sensor, settings, status, virtual
 from .console import Failure, say, step
 from .paths import ROOT, VENV
 from .paths import inventory as folder_of
@@ -24,6 +24,9 @@ CHANGING = {
     "bench", "bench-full", "feed-check",
 }  # fmt: skip
 READY_SECONDS = 30
+# Started, and answering.
+START_LOCUST = """sudo systemctl start locust.service && for i in $(seq 60); do
+python3 -c 'import socket; socket.create_connection(("127.0.0.1", {port}), 1)' 2> /dev/null && echo started && exit; sleep 0.5; done"""
 
 
 def prepare(chosen: Settings) -> None:
@@ -172,15 +175,20 @@ def all_hosts(chosen: Settings) -> list[str]:
 
 
 def locust(chosen: Settings) -> None:
+    """Locust's web UI, and beside it on this machine what brings it the CPU of the hosts."""
     host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["locust"]))
-    if remote.read(chosen.environment, host, "sudo systemctl start locust.service && echo started") != "started\n":
-        raise Failure(f"Locust does not start on {host}; see: make logs HOST={host} UNIT=locust, and deploy first: make deploy")
     cluster = inventory.load(chosen.environment)
-    where = f"localhost:{cluster.ports['LOCUST_PORT']}" if cluster else f"{host}:8089"
-    say(f"Locust's web UI: http://{where}/ (stop it with: make locust-stop)")
+    port = cluster.ports["LOCUST_PORT"] if cluster else 8089
+    if remote.read(chosen.environment, host, START_LOCUST.format(port=port)) != "started\n":
+        raise Failure(f"Locust does not start on {host}; see: make logs HOST={host} UNIT=locust, and deploy first: make deploy")
+    web = f"http://{'localhost' if cluster else host}:{port}/"
+    live = [VENV / "bin/python", "-m", "loadtests.lab.live", "--environment", chosen.environment, "--web", web]
+    background.start("loadtests.lab.live", live)
+    say(f"Locust's web UI: {web} (stop it with: make locust-stop)")
 
 
 def locust_stop(chosen: Settings) -> None:
+    background.stop("loadtests.lab.live")
     host = next(iter(inventory.hosts_by_group(folder_of(chosen.environment))["locust"]))
     remote.read(chosen.environment, host, "sudo systemctl stop locust.service")
 

@@ -2,7 +2,8 @@
 
     python -m loadtests.lab.live [--environment local] [--web http://localhost:8089] [--every 2]
 
-The load host reads no other host, so this runs where SSH to all of them works, on the controller, until ctrl-C.
+The load host reads no other host, so this runs where SSH to all of them works, on the controller. `make locust` starts it; it
+ends with ctrl-C, with `make locust-stop`, and when the web UI no longer takes its figures.
 """
 
 import argparse
@@ -12,9 +13,9 @@ import time
 import urllib.request
 from typing import Any
 
-from . import cpu
 from .errors import LabError
 from .hosts import Hosts
+from .usage import seconds_by_service, service_of
 
 SHOWN_LEAST = 0.001  # CPUs; what uses less is left out
 
@@ -25,8 +26,8 @@ def rows(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
     for host, last in after.items():
         first = before[host]
         seconds = last["at"] - first["at"]
-        services = {cpu.service_of(unit) for unit in last["usage_usec"]}
-        used, _ = cpu.seconds_by_service({host: first}, {host: last}, services)
+        services = {service_of(unit) for unit in last["usage_usec"]}
+        used, _ = seconds_by_service({host: first}, {host: last}, services)
         found += [{"service": s, "host": host, "cpu": v / seconds} for s, v in used.items() if v / seconds >= SHOWN_LEAST]
     return sorted(found, key=lambda row: -row["cpu"])
 

@@ -18,7 +18,7 @@ from .limits import doubts
 
 PUSHED = ("delivery", "publish", "back")
 STALE_SECONDS = 10.0
-NO_CPU = "no data: run `python -m loadtests.lab.live` on the controller"
+NO_CPU = "no data: `make locust` on the controller brings it, as does `python -m loadtests.lab.live`"
 
 TABS = {
     "push-delay": (
