@@ -16,7 +16,7 @@ from typing import Any
 
 from loadtests.lab.errors import LabError
 from loadtests.lab.hosts import CODE, Host, Hosts
-from loadtests.lab.plan import ROOT
+from loadtests.lab.world import ROOT
 
 PYTHON = f"{Path(CODE).parent}/venv/bin/python"
 RATE = 50.0  # messages a second, of both publishers together
