@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from .base import NotReady, PacedUser, describe
+from .base import PacedUser
 from .messages import mark
+from .problems import NotReady, describe
 from .recorder import RECORDER
 
 

@@ -10,9 +10,10 @@ from locust import task
 from locust.contrib.fasthttp import FastHttpUser
 from locust.exception import StopUser
 
-from . import window  # noqa: F401  (registers its Locust listeners and the arguments)
+from . import tabs, window  # noqa: F401  (they register their Locust listeners and the arguments)
 from .dispatch import crowds
 from .pacing import Pacer
+from .problems import NotReady, WrongAnswer, describe
 from .recorder import RECORDER
 
 
@@ -148,21 +149,6 @@ class PacedUser(FastHttpUser):
         except Exception as failure:
             error, size = describe(failure), 0
         self.report(kind, name, intended, started, size=size, error=error)
-
-
-class NotReady(Exception):
-    """A user can't start; the text says why and what to do."""
-
-
-class WrongAnswer(Exception):
-    """An answer that is not the one expected."""
-
-
-def describe(failure: Exception) -> str:
-    """A failure as one line that groups well: the type and the first line of its text."""
-    code = getattr(failure, "code", None) or getattr(failure, "kw", {}).get("code")
-    text = str(failure).splitlines()[0] if str(failure) else ""
-    return f"{type(failure).__name__}: status {code}" if code else f"{type(failure).__name__}: {text}"
 
 
 WORKER_STRIDE = 100_000

@@ -6,9 +6,7 @@ and the load's mark are read. The handshake and what is rare (fragments, frames 
 gevent has no epoll, so the real one is used, and its file descriptor is itself waited for in gevent's loop.
 """
 
-import base64
 import contextlib
-import hashlib
 import heapq
 import itertools
 import json
@@ -25,7 +23,23 @@ import gevent
 from gevent.hub import get_hub
 from gevent.monkey import get_original
 
-from .messages import Sequence
+from .member import (
+    ACCEPT,
+    CLOSE,
+    CLOSED,
+    CONNECTING,
+    KEY,
+    MARKED,
+    MESSAGE,
+    OPEN,
+    PONG,
+    SECURING,
+    SHAKING,
+    SUBSCRIBING,
+    TEXT,
+    Member,
+    masked,
+)
 from .recorder import RECORDER
 
 # Locust has patched both by now.
@@ -35,67 +49,17 @@ RealSocket = get_original("socket", "socket")
 EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP = 1, 4, 8, 16
 READ_BYTES = 65536
 EVENTS_A_TURN = 512  # then others get the CPU
-OPENING_MOST = 256  # handshakes under way at a time: less than a server's backlog
+OPENING_MOST = 64  # handshakes under way at a time, until all have been open once; who comes back asks nobody
 OPEN_TIMEOUT_SECONDS = 15.0
 PORTS_AN_ADDRESS = 20_000  # of about 28,000 that the kernel gives out for one source address
-
-KEY = base64.b64encode(b"crowd of laurels").decode()
-ACCEPT = base64.b64encode(hashlib.sha1((KEY + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
-
-MESSAGE = b'{"type": "message", "id": '
-MARKED = b'"text": "'
-TEXT, CLOSE, PING = 0x81, 0x88, 0x89
-
-CONNECTING, SECURING, SHAKING, SUBSCRIBING, OPEN, CLOSED = range(6)
-
-
-def masked(opcode: int, payload: bytes) -> bytes:
-    """A client's frame. Its mask is zero: RFC 6455 wants one to be there, and zero leaves the bytes as they are."""
-    size = len(payload)
-    head = bytes([opcode, 0x80 | size]) if size < 126 else bytes([opcode, 0xFE]) + size.to_bytes(2, "big")
-    return head + b"\0\0\0\0" + payload
-
-
-class Member:
-    """One socket of the crowd."""
-
-    __slots__ = (
-        "back_since",
-        "cookie",
-        "deadline",
-        "incoming",
-        "outgoing",
-        "parts",
-        "rest",
-        "room",
-        "secure",
-        "sequence",
-        "socket",
-        "state",
-        "tries",
-    )
-
-    def __init__(self, room: str, cookie: str, last: int) -> None:
-        self.room = room
-        self.cookie = cookie
-        self.sequence = Sequence(last)
-        self.socket: Any = None
-        self.secure: Any = None
-        self.incoming: Any = None
-        self.outgoing: Any = None
-        self.rest = b""  # of a frame that has come in part
-        self.parts: list[bytes] = []
-        self.state = CLOSED
-        self.back_since: float | None = None  # when it was cut, until it has its first message again
-        self.deadline = 0.0
-        self.tries = 0
 
 
 class Crowd:
     """Holds the sockets of `members`; `run` does so until its greenlet is killed.
 
-    `addresses` are source addresses that are used in turn, for when one has too few ports. `on_back(seconds cut, since)`
-    is told of each member that has its first message again after a cut; `on_loss(why)` of each connection that was lost.
+    `addresses` are source addresses that are used in turn, for when one has too few ports. `on_cut(at)` is told of each
+    open member that is cut, `on_back(cut at, at)` when it has its first message again, `on_loss(why)` of each connection
+    that broke or was refused. Times are monotonic seconds.
     """
 
     def __init__(
@@ -106,6 +70,7 @@ class Crowd:
         tls: ssl.SSLContext | None = None,
         addresses: Iterable[str] = (),
         chance: random.Random | None = None,
+        on_cut: Any = None,
         on_back: Any = None,
         on_loss: Any = None,
     ) -> None:
@@ -119,6 +84,7 @@ class Crowd:
         self.family, self.address = family[0], family[4]
         self.addresses = list(addresses)
         self.chance = chance or random.Random()
+        self.on_cut = on_cut or (lambda at: None)
         self.on_back = on_back or (lambda cut_at, now: None)
         self.on_loss = on_loss or (lambda why: None)
         self.poller = epoll()
@@ -127,6 +93,7 @@ class Crowd:
         self.later: list[tuple[float, int, Member]] = []
         self.order = itertools.count()
         self.opening: set[Member] = set()
+        self.opening_most = OPENING_MOST
         self.open = 0
         self.messages = 0
         self.received_bytes = 0
@@ -141,9 +108,8 @@ class Crowd:
             while True:
                 self.tend()
                 # Wakes at least ten times a second for what is due by the clock.
-                if not self.waiting or len(self.opening) >= OPENING_MOST:
-                    with gevent.Timeout(0.1, False):
-                        hub.wait(watcher)
+                with gevent.Timeout(0.1, False):
+                    hub.wait(watcher)
                 self.turn()
                 gevent.sleep(0)
         finally:
@@ -163,13 +129,15 @@ class Crowd:
                     self.advance(member)
             except OSError as error:
                 self.lost(member, f"{type(error).__name__}: {error.strerror or error}")
+            except (ValueError, IndexError) as error:
+                self.lost(member, f"not a frame of the protocol: {error}")
 
     def tend(self) -> None:
         """Open what waits to be opened, and give up handshakes that take too long."""
         now = time.monotonic()
         while self.later and self.later[0][0] <= now:
             self.waiting.append(heapq.heappop(self.later)[2])
-        while self.waiting and len(self.opening) < OPENING_MOST:
+        while self.waiting and len(self.opening) < self.opening_most:
             self.connect(self.waiting.popleft(), now)
         for member in [m for m in self.opening if m.deadline < now]:
             self.lost(member, f"no handshake within {OPEN_TIMEOUT_SECONDS:.0f} s")
@@ -179,7 +147,7 @@ class Crowd:
         now = time.monotonic()
         for member in self.members:
             if member.state == OPEN:
-                member.back_since = now
+                self.was_cut(member, now)
                 self.drop(member)
                 self.come_back(member, now)
 
@@ -272,6 +240,8 @@ class Crowd:
         member.state, member.tries = OPEN, 0
         self.opening.discard(member)
         self.open += 1
+        if self.open == len(self.members):
+            self.opening_most = len(self.members)
         RECORDER.sockets_open += 1
         RECORDER.sockets_opened += 1
 
@@ -340,7 +310,7 @@ class Crowd:
             return
         found = data.find(MARKED, digits, end)
         # "+" in the ninth place: published in the measured window. See messages.mark.
-        if found > 0 and data[found + 17] == 43:
+        if 0 < found < end - 17 and data[found + 17] == 43:
             RECORDER.counters["deliveries"] += 1
         if member.back_since is not None:
             self.on_back(member.back_since, time.monotonic())
@@ -350,7 +320,7 @@ class Crowd:
         """Whatever is not a whole message in one frame."""
         kind = opcode & 0x0F
         if kind == 9:
-            return self.write(member, masked(0x8A, payload))
+            return self.write(member, masked(PONG, payload))
         if kind == 8:
             code = int.from_bytes(payload[:2], "big") if payload else 1005
             return self.lost(member, f"closed with code {code}", at_once=code == 1012 or 4200 <= code < 4300)
@@ -393,10 +363,15 @@ class Crowd:
         member.socket = member.secure = member.incoming = member.outgoing = None
         member.rest, member.parts, member.state = b"", [], CLOSED
 
+    def was_cut(self, member: Member, now: float) -> None:
+        if member.back_since is None:  # else it was cut again before it had a message
+            member.back_since = now
+            self.on_cut(now)
+
     def lost(self, member: Member, why: str, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if member.state == OPEN and member.back_since is None:
-            member.back_since = now
+        if member.state == OPEN:
+            self.was_cut(member, now)
         self.problems[why] += 1
         self.on_loss(why)
         self.drop(member)

@@ -11,16 +11,18 @@ from urllib.parse import urlsplit
 import gevent
 
 from .account import Account, AccountUser
-from .base import NotReady
-from .crowd import PORTS_AN_ADDRESS, Crowd, Member
+from .crowd import PORTS_AN_ADDRESS, Crowd
+from .member import Member
+from .problems import NotReady
 from .recorder import RECORDER
 from .tls import unverified
 from .watch import look
+from .window import OPENED_A_SECOND
 
 MEMBERS_AN_ACCOUNT = 50
 """The demo lets a user hold 100 sockets per server process."""
 
-OPEN_MORE_SECONDS = 30
+OPEN_MORE_SECONDS = 15
 
 
 class CrowdUser(AccountUser):
@@ -56,6 +58,7 @@ class CrowdUser(AccountUser):
             addresses=self.source_addresses(count),
             chance=random.Random(f"{self.options.seed}-crowd") if self.options.seed else None,
             on_back=self.back,
+            on_cut=self.was_cut,
             on_loss=self.loss,
         )
         self.running = gevent.spawn(self.crowd.run)
@@ -68,7 +71,7 @@ class CrowdUser(AccountUser):
         return [self.account, *(self.new_account(place) for place in range(1, count))]
 
     def wait_until_open(self, count: int) -> None:
-        deadline = time.monotonic() + OPEN_MORE_SECONDS + count / 100
+        deadline = time.monotonic() + OPEN_MORE_SECONDS + count / OPENED_A_SECOND
         while self.crowd.open < count and time.monotonic() < deadline and not self.running.dead:
             gevent.sleep(0.05)
         if self.crowd.open < count:
@@ -98,8 +101,15 @@ class CrowdUser(AccountUser):
     def back(self, cut_at: float, now: float) -> None:
         """A member has its first message again."""
         if RECORDER.in_window(cut_at):
-            RECORDER.outstanding += 1
+            RECORDER.outstanding += 1  # `answered` takes it away again
             RECORDER.answered("BACK", "back", cut_at, cut_at, now)
+            RECORDER.returning -= 1
+
+    def was_cut(self, at: float) -> None:
+        """A member that was open is no longer."""
+        if RECORDER.in_window(at):
+            RECORDER.counters["cut"] += 1
+            RECORDER.returning += 1
 
     def loss(self, why: str) -> None:
         now = time.monotonic()
@@ -133,7 +143,7 @@ class StormUser(CrowdUser):
 
     def loss(self, why: str) -> None:
         """What the scenario is about, so no error: counted."""
-        RECORDER.count("cut", time.monotonic())
+        RECORDER.count("refused", time.monotonic())
 
 
 class IsolationCrowd(CrowdUser):

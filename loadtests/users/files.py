@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from .base import NotReady, PacedUser, describe
+from .base import PacedUser
+from .problems import NotReady, describe
 
 LINKED = re.compile(r'(?:src|href)="(/static/[^"]+)"')
 

@@ -12,9 +12,9 @@ import gevent
 import h11
 from gevent.event import Event as Flag
 
-from .base import NotReady, describe
 from .connection import Connection
 from .pacing import constant
+from .problems import NotReady, describe
 from .recorder import RECORDER
 from .tls import unverified
 from .units import EventStream, FrameDocument, RefreshPage

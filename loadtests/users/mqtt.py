@@ -11,7 +11,7 @@ from gevent.event import Event as Flag
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from .base import NotReady
+from .problems import NotReady
 from .recorder import RECORDER
 from .tls import unverified
 

@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .base import NotReady, PacedUser
+from .base import PacedUser
+from .problems import NotReady
 
 
 class Page(NamedTuple):

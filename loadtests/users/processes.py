@@ -45,6 +45,9 @@ def is_settled(documents: list[dict[str, Any]], outstanding: int) -> bool:
 class ThisProcess:
     """One process: users and window are here."""
 
+    def __init__(self) -> None:
+        self.final: list[dict[str, Any]] = []
+
     def reset(self, options: Any) -> None:
         options.load_run = secrets.token_hex(4)
         RECORDER.reset()
@@ -58,11 +61,19 @@ class ThisProcess:
     def close(self) -> None:
         RECORDER.close()
 
-    def documents(self, *, complete: bool = False) -> list[dict[str, Any]]:
-        return [RECORDER.as_dict()] if RECORDER.opened_at != NEVER else []
+    def documents(self) -> list[dict[str, Any]]:
+        return self.final or ([RECORDER.as_dict()] if RECORDER.opened_at != NEVER else [])
+
+    def freeze(self) -> None:
+        """Keep the documents as they are now: what follows is the end of the users."""
+        self.final = self.documents()
 
     def is_drained(self) -> bool:
         return is_settled(self.documents(), RECORDER.outstanding)
+
+    def returning(self) -> int:
+        """Sockets that were cut in the window and are not back."""
+        return RECORDER.returning
 
 
 class AllProcesses:
@@ -72,6 +83,7 @@ class AllProcesses:
         self.runner = runner
         self.run = ""
         self.workers: set[str] = set()
+        self.final: list[dict[str, Any]] = []
 
     def reset(self, options: Any) -> None:
         self.run = options.load_run = secrets.token_hex(4)
@@ -93,18 +105,27 @@ class AllProcesses:
 
     def is_drained(self) -> bool:
         states = self._present()
-        if {w for w, s in _states.items() if s["closed"]} < self.workers:
+        if not self.workers <= self._closed():
             return False
         return is_settled(self.documents(), sum(s["outstanding"] for s in states))
 
-    def documents(self, *, complete: bool = False) -> list[dict[str, Any]]:
-        """The workers' documents; with `complete`, those of their closed windows, all of them. Raises Lost."""
+    def returning(self) -> int:
+        return sum(state["returning"] for state in self._present())
+
+    def documents(self) -> list[dict[str, Any]]:
+        return self.final or [s["document"] for s in self._present() if s["document"]]
+
+    def freeze(self) -> None:
+        """Keep the documents of the closed windows, once they are there. Raises Lost."""
         deadline = time.monotonic() + FINAL_TIMEOUT_SECONDS
-        while complete and time.monotonic() < deadline and not self.workers <= {w for w, s in _states.items() if s["closed"]}:
+        while (gone := self.workers - self._closed()) and time.monotonic() < deadline:
             gevent.sleep(0.05)
-        if complete and (gone := self.workers - {w for w, s in _states.items() if s["closed"]}):
+        if gone:
             raise Lost(f"{len(gone)} of {len(self.workers)} Locust workers gave no result: {', '.join(sorted(gone))}")
-        return [s["document"] for s in self._present() if s["document"]]
+        self.final = self.documents()
+
+    def _closed(self) -> set[str]:
+        return {worker for worker, state in _states.items() if state["run"] == self.run and state["closed"]}
 
 
 def state_of(environment: Environment) -> dict[str, Any]:
@@ -115,6 +136,7 @@ def state_of(environment: Environment) -> dict[str, Any]:
         "ready": RECORDER.ready_users,
         "refusals": RECORDER.refusals[:5],
         "outstanding": RECORDER.outstanding,
+        "returning": RECORDER.returning,
         "closed": RECORDER.closed_at != NEVER,
         "document": RECORDER.as_dict() if opened else None,
     }
@@ -146,11 +168,16 @@ def tell(environment: Environment, run: str) -> None:
         gevent.sleep(HURRIED_SECONDS)
 
 
+@events.test_stopping.add_listener
+def close_before_the_users_end(environment: Environment, **_: Any) -> None:
+    """A window without an end of its own ends here, while its sockets are still open."""
+    if RECORDER.opened_at != NEVER and RECORDER.closed_at == NEVER:
+        RECORDER.close()
+
+
 @events.test_stop.add_listener
 def tell_the_last(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
-        if RECORDER.opened_at != NEVER and RECORDER.closed_at == NEVER:
-            RECORDER.close()
         environment.runner.send_message(STATE, state_of(environment))
 
 

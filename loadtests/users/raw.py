@@ -1,7 +1,8 @@
 """One page over one version of HTTP, with kept connections or a new one for each request."""
 
-from .base import NotReady, PacedUser, describe
+from .base import PacedUser
 from .http2 import Http2
+from .problems import NotReady, describe
 
 
 class RawUser(PacedUser):

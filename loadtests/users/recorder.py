@@ -7,7 +7,7 @@ A request belongs to the window when its *intended start* lies in it, however la
      "series":    {name: {"kind": "GET", "count": 1, "failed": 0, "bytes": 27, "errors": {text: count},
                           "latency": HDR, "service": HDR}},       latency from the intended start
      "counters":  {"woken": …, "dropped": …, "late": …, "behind": …, "published": …, "deliveries": …,
-                   "deliveries_expected": …, "lost": …, "duplicates": …, "out_of_order": …, "received_bytes": …, …},
+                   "deliveries_expected": …, "lost": …, "duplicates": …, "out_of_order": …, "received_bytes": …, "cut": …, …},
      "lateness":  HDR,                                            how late the generator woke up
      "generator": {"cpu_seconds": …, "cpu_share": …, "users": …, "processes": 1, "host": …, "cpus": …,
                    "open_files": …, "open_files_limit": …, "ports": …, "ports_limit": …},
@@ -18,7 +18,8 @@ A request belongs to the window when its *intended start* lies in it, however la
 
 HDR is HdrHistogram V2 base64 in microseconds. All clocks are monotonic seconds of this process. `cpu_share` is of the CPU
 that the busiest process has, or of all CPUs of its machine where that is more. `ports` are those of the source address that
-has taken most, connections in TIME_WAIT included. `opened` counts each opening, so it is more than `expected` after a loss.
+has taken most, connections in TIME_WAIT included. `open` is counted when the window closes; after a cut, when all are back.
+`opened` counts each opening, so it is more than `expected` after a loss.
 """
 
 import contextlib
@@ -97,6 +98,7 @@ class Recorder(Tally):
         self._at_close: dict[str, Any] | None = None
         self.outstanding = 0
         self.flights: dict[str, Flights] = {}
+        self.returning = 0  # sockets that were cut in the window and have no message again
 
     def open(self) -> None:
         """Start the measured window now."""
@@ -113,10 +115,13 @@ class Recorder(Tally):
         self._cpu_in_window = time.process_time() - self._cpu_at_open
         self._at_close = self._state()
 
+    def _sockets(self) -> dict[str, int]:
+        return {"expected": self.sockets_expected, "opened": self.sockets_opened, "open": self.sockets_open}
+
     def _state(self) -> dict[str, Any]:
         """What is true at a moment, not summed up over the window."""
         return {
-            "sockets": {"expected": self.sockets_expected, "opened": self.sockets_opened, "open": self.sockets_open},
+            "sockets": self._sockets(),
             "members": dict(self.members),
             "machine": watch.look(),
         }
@@ -188,6 +193,9 @@ class Recorder(Tally):
         if cpu is None:
             cpu = time.process_time() - self._cpu_at_open
         state = self._at_close or self._state()
+        if self.counters["cut"]:
+            # A storm is over when they are back, which may be after the window.
+            state = state | {"sockets": self._sockets()}
         rooms = {*state["members"], *self.published}
         return {
             "format": FORMAT,

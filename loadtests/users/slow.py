@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from .base import NotReady, PacedUser
+from .base import PacedUser
 from .pages import PAGES
+from .problems import NotReady
 
 SLOW_PATHS = {page.path: page for name, page in PAGES.items() if name.startswith("slow")}
 

@@ -7,7 +7,7 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
-from .base import NotReady, describe
+from .problems import NotReady, describe
 from .recorder import RECORDER
 from .tls import unverified
 from .websocket import Closed, Refused, WebSocket

@@ -23,7 +23,9 @@ from .dispatch import crowds
 from .processes import AllProcesses, Lost, ThisProcess, is_master
 
 READY_TIMEOUT_SECONDS = 60
+OPENED_A_SECOND = 10  # sockets of a crowd, at least
 DRAIN_TIMEOUT_SECONDS = 5
+RETURN_TIMEOUT_SECONDS = 30
 
 _running = Group()
 """The greenlet of the present test; one left over from the test before is ended."""
@@ -86,11 +88,12 @@ class NotAllReady(Exception):
 
 def wait_for_users(environment: Environment) -> None:
     """Return once each user has finished its `on_start`. Raises NotAllReady when one can't or it takes too long."""
-    timeout = READY_TIMEOUT_SECONDS + environment.parsed_options.members / 100
+    options = environment.parsed_options
+    timeout = READY_TIMEOUT_SECONDS + (options.members + options.storm_members) / OPENED_A_SECOND
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         ready, refusals = _load.ready()
-        if refusals and environment.parsed_options.measure:
+        if refusals and options.measure:
             raise NotAllReady(refusals[0])
         # Locust gives the target before it starts; a master's count is 0 until it has workers.
         if environment.runner.state == "running" and ready >= environment.runner.target_user_count > 0:
@@ -101,14 +104,17 @@ def wait_for_users(environment: Environment) -> None:
 
 
 def drain() -> None:
-    """Wait until the answers to what was sent in the window are in, at most `DRAIN_TIMEOUT_SECONDS`.
+    """Wait until the answers to what was sent in the window are in, and who was cut is back, each with its limit.
 
     Raises Lost when a worker's last document does not come.
     """
-    deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
-    while not _load.is_drained() and time.monotonic() < deadline:
+    began = time.monotonic()
+    while not _load.is_drained() or _load.returning():
+        waited = time.monotonic() - began
+        if waited > (RETURN_TIMEOUT_SECONDS if _load.returning() else DRAIN_TIMEOUT_SECONDS):
+            break
         gevent.sleep(0.05)
-    _load.documents(complete=True)
+    _load.freeze()
 
 
 def give_up(environment: Environment, reason: str) -> None:

@@ -33,12 +33,12 @@ def start_server():
 def run_locust(tmp_path):
     """Run a scenario without hosts; returns (exit code, output, result document or None)."""
 
-    def run(scenario, port, *arguments):
+    def run(scenario, port, *arguments, timeout=40):
         file = tmp_path / "load.json"
         command = [sys.executable, "-m", "locust", "-f", f"loadtests/scenarios/{scenario}.py"]
         command += ["--host", f"http://127.0.0.1:{port}", "--headless", "--only-summary", "-r", "1000"]
         command += ["--result-file", str(file), *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=40, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
         seen = json.loads(file.read_text()) if file.exists() else None
         return done.returncode, done.stdout + done.stderr, seen
 
