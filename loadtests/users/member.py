@@ -7,7 +7,7 @@ from typing import Any
 from .messages import Sequence
 
 KEY = base64.b64encode(b"crowd of laurels").decode()
-ACCEPT = base64.b64encode(hashlib.sha1((KEY + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
+ACCEPT = base64.b64encode(hashlib.sha1((KEY + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode(), usedforsecurity=False).digest())
 
 MESSAGE = b'{"type": "message", "id": '
 MARKED = b'"text": "'
