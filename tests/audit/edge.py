@@ -1,6 +1,7 @@
 """Judges of the edge from outside, on the addresses that clients use."""
 
 import json
+import re
 import ssl
 import subprocess
 import tempfile
@@ -87,6 +88,12 @@ class Visitor(threading.Thread):
                 self.silent += max(0.5, time.monotonic() - started)
 
 
+def connections(said: str) -> int:
+    """How many connections slowhttptest opened, by its own reports: those that stood, and those that were closed."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    return sum(max(map(int, re.findall(rf"{word}:\s+(\d+)", plain)), default=0) for word in ("connected", "closed"))
+
+
 def slowhttptest() -> list[Score]:
     address, authority = edge()
     program, scores = debian("slowhttptest"), []
@@ -94,27 +101,19 @@ def slowhttptest() -> list[Score]:
         path = "/ws/notifications/" if name == "slow handshakes" else "/"
         visitor = Visitor(address, authority)
         visitor.start()
-        command = [
-            program,
-            *options,
-            "-c",
-            CONNECTIONS,
-            "-r",
-            200,
-            "-i",
-            5,
-            "-l",
-            SECONDS,
-            "-x",
-            24,
-            "-p",
-            3,
-            "-u",
-            f"https://{address}{path}",
-        ]
-        subprocess.run([str(word) for word in command], capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS + 60)
+        command = f"-c {CONNECTIONS} -r 200 -i 5 -l {SECONDS} -x 24 -p 3 -u https://{address}{path}".split()
+        done = subprocess.run(
+            [program, *options, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            timeout=SECONDS + 60,
+        )
         visitor.over.set()
         visitor.join(10)
+        opened = connections(done.stdout.decode(errors="replace"))
+        if opened < CONNECTIONS:
+            raise Failure(f"slowhttptest ({name}) opened {opened} connections; expected {CONNECTIONS}")
         if visitor.asked < SECONDS:
             raise Failure(f"slowhttptest ({name}) ended too early to judge: only {visitor.asked} pages were asked for in its time")
         scores.append(Score("slowhttptest", name, round(visitor.silent, 1), at_most=JUDGES["slowhttptest"]["at_most"]))
