@@ -27,6 +27,7 @@ CHAINS = {
     "a silent WebSocket": ["websocket_ping", "websocket_ping_timeout", "websocket_proxy_read"],
     "a stop": ["daphne_drain", "unit_stop", "nginx_worker_shutdown"],
     "a reload": ["uwsgi_worker_reload_mercy", "unit_stop"],
+    "a successor": ["daphne_handover", "unit_start"],
     "a consumer's end": ["daphne_application_close", "daphne_drain"],
     "idle connections to Daphne": ["nginx_fail", "nginx_keepalive_upstream"],
 }  # fmt: skip
