@@ -106,17 +106,14 @@ class Crowd:
                             position, closed_at = self.hear(json.loads(text), number, position, closed_at, unsure)
                     finally:
                         talking.cancel()
-            except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
-                pass
-            else:
-                self.felt.closed[socket.close_code] += 1
-                closed_at = closed_at or time.monotonic()
-                await asyncio.sleep(random.uniform(0, 0.5))
-                continue
-            if closed_at is None:
-                self.felt.closed["refused" if position is None else 1006] += 1
-                closed_at = time.monotonic()
-            await asyncio.sleep(random.uniform(0.2, 1))
+                code = socket.close_code
+            except ConnectionClosed as ended:
+                code = ended.rcvd.code if ended.rcvd else 1006
+            except (OSError, InvalidHandshake, TimeoutError) as error:
+                code = repr(error)
+            self.felt.closed[code] += 1
+            closed_at = closed_at or time.monotonic()
+            await asyncio.sleep(random.uniform(0, 0.5) if code == SERVICE_RESTART else random.uniform(0.2, 1))
 
     def hear(self, frame, number, position, closed_at, unsure):
         if frame["type"] == "subscribed":
