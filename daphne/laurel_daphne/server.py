@@ -22,6 +22,7 @@ daphne.server.WebSocketFactory = WebSocketFactory
 daphne.server.serverFromString = endpoints.from_string
 
 QUIET = 1  # seconds a successor says nothing to systemd, which does not know it yet
+HANDSHAKES = 1  # seconds for those that our last accepted connections are in
 WRITES = ("websocket.send", "http.response.body")
 
 
@@ -149,6 +150,10 @@ class Server(daphne.server.Server):
         self.notifier.send(MAINPID=successor, STATUS="Serving")
         # From here on the unit is the successor's: a word of ours about stopping would stop it.
         self.notifier.retire()
+        # A handshake that we accepted and have not answered would be refused by a drain: it opens first, and is told to come back then.
+        for port in self.ports:
+            port.stopListening()
+        await asyncio.sleep(HANDSHAKES)
         self.leave()
 
     def leave(self):
