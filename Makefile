@@ -40,7 +40,7 @@ export ROOM READINGS
 ROOM_EVENTS ?= 2000
 SUBSCRIBERS ?= 200
 export ROOM_EVENTS SUBSCRIBERS
-export TOPOLOGY HOST UNIT LINES FOLLOW
+export TOPOLOGY HOST UNIT LINES FOLLOW RELEASE WHY STATE FORCE
 
 LAUREL = docker/cluster/bootstrap.sh
 
@@ -49,8 +49,26 @@ deploy: ## Boot the hosts if they are the local cluster's, build a release, depl
 	@$(LAUREL) deploy
 topology: ## Serve another topology, in seconds: TOPOLOGY=wsgi, asgi or mixed
 	@$(LAUREL) topology
+plan: ## What a deploy would change; changes nothing
+	@$(LAUREL) plan
 destroy: ## Remove the local cluster
 	@$(LAUREL) destroy
+
+##@ Operate, while people are connected
+releases: ## The releases on the app hosts: which is current, which are good, which are bad and why
+	@$(LAUREL) releases
+rollback: ## Go back to the last good release, or to RELEASE=
+	@$(LAUREL) rollback
+reload: ## Replace every process of the application, host by host; nobody waits
+	@$(LAUREL) reload
+restart: ## Restart its units, host by host, out of nginx's rotation meanwhile
+	@$(LAUREL) restart
+drain: ## Send nothing new to HOST=app1 (WHY="a new disk"), and move its WebSockets to the others
+	@$(LAUREL) drain
+undrain: ## Send to HOST=app1 again
+	@$(LAUREL) undrain
+maintenance: ## STATE=on: everybody gets a page and 503; STATE=off
+	@$(LAUREL) maintenance
 
 ##@ Look
 status: ## Hosts, units, topology, release, health; FORMAT=json for programs
@@ -108,4 +126,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
+.PHONY: plan releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

@@ -8,7 +8,7 @@ import faulthandler
 import signal
 from functools import partial
 
-from laurel_daphne import logs, metrics
+from laurel_daphne import handover, logs, metrics
 from laurel_daphne.server import Server
 
 
@@ -28,7 +28,7 @@ class CommandLine(daphne.cli.CommandLineInterface):
     def __init__(self):
         super().__init__()
         self.parser.prog = "laurel_daphne"
-        drain = self.parser.add_argument_group("drain (SIGTERM: drain and exit; SIGUSR1: drain and stay)")
+        drain = self.parser.add_argument_group("drain (SIGTERM: drain and exit; SIGUSR1: drain and stay; SIGUSR2: a successor, then drain)")
         drain.add_argument(
             "--drain-batch",
             type=int,
@@ -48,6 +48,13 @@ class CommandLine(daphne.cli.CommandLineInterface):
             default=10,
             metavar="SECONDS",
             help="What consumers and HTTP requests in flight get after the last close frame (10)",
+        )
+
+        drain.add_argument(
+            "--handover-directory", default=".", metavar="FOLDER", help="Where a successor starts; a link can lead to a new release (.)"
+        )
+        drain.add_argument(
+            "--handover-timeout", type=float, default=30, metavar="SECONDS", help="A successor that does not listen by then is ended (30)"
         )
 
         sockets = self.parser.add_argument_group("connections")
@@ -109,11 +116,12 @@ class CommandLine(daphne.cli.CommandLineInterface):
     def run(self, args):
         options = self.parser.parse_args(args)
         faulthandler.enable()  # the watchdog's SIGABRT then leaves every thread's traceback in the journal
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the server listens, the default would kill us
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)  # until the server listens, the default would kill us
         if options.log_style == "json":
             logs.configure(options.verbosity, options.instance)
         if options.metrics_address:
-            metrics.serve(*self.metrics_address(options))
+            metrics.serve(*self.metrics_address(options), patient=handover.being_succeeded())
         self.server_class = partial(Server, options=options)
         super().run(args)
 

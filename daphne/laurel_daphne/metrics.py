@@ -1,5 +1,8 @@
 """Prometheus metrics. Daphne has none: https://github.com/django/daphne/issues/118."""
 
+import threading
+import time
+
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 websockets_open = Gauge("daphne_websockets_open", "WebSockets open now")
@@ -35,9 +38,23 @@ over_capacity_drops = Counter(
 loop_lag_seconds = Gauge("daphne_loop_lag_seconds", "How late the event loop ran its last one-second timer")
 
 
-def serve(host, port):
-    """Answers in a thread, so that a blocked event loop can still be seen."""
-    start_http_server(port, addr=host)
+def serve(host, port, *, patient=False):
+    """Answers in a thread, so that a blocked event loop can still be seen. If `patient`, as soon as the port is free."""
+    if patient:
+        threading.Thread(target=serve_when_free, args=(host, port), daemon=True).start()
+    else:
+        start_http_server(port, addr=host)
+
+
+def serve_when_free(host, port):
+    """Our predecessor answers there until it has drained."""
+    while True:
+        try:
+            start_http_server(port, addr=host)
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
 
 
 def code_family(code):

@@ -21,6 +21,10 @@ class Notifier:
         # Twice in each period, so that one late beat does not kill us.
         self.beat_seconds = int(microseconds) / 2_000_000 if self.address else 0
 
+    def retire(self):
+        """Says nothing from now on."""
+        self.address, self.beat_seconds = "", 0
+
     def send(self, **state):
         """`send(READY=1, STATUS="…")`. A lost notice is logged, never raised."""
         if not self.address:

@@ -9,7 +9,7 @@ import daphne.server  # before anything that imports the reactor
 from daphne.access import AccessLogGenerator
 from twisted.internet import defer, reactor
 
-from laurel_daphne import capacity, endpoints, logs, metrics
+from laurel_daphne import capacity, endpoints, handover, logs, metrics
 from laurel_daphne.drain import Drain
 from laurel_daphne.http import HTTPFactory
 from laurel_daphne.logs import AccessLog, logger
@@ -21,6 +21,8 @@ daphne.server.HTTPFactory = HTTPFactory
 daphne.server.WebSocketFactory = WebSocketFactory
 daphne.server.serverFromString = endpoints.from_string
 
+QUIET = 1  # seconds a successor says nothing to systemd, which does not know it yet
+HANDSHAKES = 1  # seconds for those that our last accepted connections are in
 WRITES = ("websocket.send", "http.response.body")
 
 
@@ -36,6 +38,7 @@ class Server(daphne.server.Server):
         self.ports = []
         self.drain = self.drain_task = None
         self.leaving = False
+        self.handover_task = None
         self.notifier = Notifier()
         self.access_log = None
         if options.log_style == "json":
@@ -58,13 +61,17 @@ class Server(daphne.server.Server):
         super().listen_success(port)
 
     def started(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
             # Twisted's own handlers stop the reactor; Python's run between bytecodes, so hand over to the loop.
             signal.signal(number, lambda number, frame: reactor.callFromThread(self.on_signal, number))
-        self.beat()
         self.measure_lag(time.monotonic())
-        listening = defer.DeferredList(self.listeners)
-        listening.addCallback(lambda _: self.notifier.send(READY=1, STATUS="Serving"))
+        defer.DeferredList(self.listeners).addCallback(lambda _: self.listening())
+
+    def listening(self):
+        # systemd hears our predecessor say that we are the unit's main process, and us from then on.
+        pause = QUIET if handover.tell_predecessor() else 0
+        reactor.callLater(pause, self.beat)
+        reactor.callLater(pause, lambda: self.notifier.send(READY=1, STATUS="Serving"))
 
     def beat(self):
         """Tells the watchdog that the event loop turns."""
@@ -115,7 +122,11 @@ class Server(daphne.server.Server):
     # Stop
 
     def on_signal(self, number):
-        if number == signal.SIGUSR1:
+        if number == signal.SIGUSR2:
+            if not self.leaving and (self.handover_task is None or self.handover_task.done()):
+                logger.info("SIGUSR2: starting a successor")
+                self.handover_task = asyncio.ensure_future(self.hand_over())
+        elif number == signal.SIGUSR1:
             if self.drain_task is None or self.drain_task.done():
                 logger.info("SIGUSR1: closing the WebSockets, staying")
                 self.drain = Drain(self, self.options, self.notifier)
@@ -126,6 +137,24 @@ class Server(daphne.server.Server):
         else:
             logger.info("%s: draining", signal.Signals(number).name)
             self.leave()
+
+    async def hand_over(self):
+        """Leaves the sockets and the unit to a successor; stays if it does not come up."""
+        try:
+            where = self.options.handover_directory, self.options.handover_timeout
+            successor = await handover.hand_over(self.endpoints, self.ports, *where)
+        except (handover.Refused, OSError) as refusal:
+            logger.error("no handover, still serving: %s", refusal)
+            self.notifier.send(STATUS=f"Serving. No handover: {refusal}")
+            return
+        self.notifier.send(MAINPID=successor, STATUS="Serving")
+        # From here on the unit is the successor's: a word of ours about stopping would stop it.
+        self.notifier.retire()
+        # A handshake that we accepted and have not answered would be refused by a drain: it opens first, and is told to come back then.
+        for port in self.ports:
+            port.stopListening()
+        await asyncio.sleep(HANDSHAKES)
+        self.leave()
 
     def leave(self):
         self.leaving = True

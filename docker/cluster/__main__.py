@@ -11,18 +11,35 @@ from contextlib import nullcontext
 
 import yaml
 
-from . import background, doctor, edge, engine, inventory, lock, machines, playbook, release, remote, sensor, settings, status, virtual
+from . import (
+    background,
+    doctor,
+    edge,
+    engine,
+    inventory,
+    lock,
+    machines,
+    operations,
+    playbook,
+    release,
+    remote,
+    sensor,
+    settings,
+    status,
+    virtual,
+)  # fmt: skip
 from .console import Failure, say, step
 from .paths import ROOT, VENV
 from .paths import inventory as folder_of
 from .settings import Settings
 
 CODE_BAD_INPUT = 2
-# These change hosts, one at a time.
+# These change hosts, one at a time; the second set wants them there already, and its lock lies on them.
 CHANGING = {
     "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
     "bench", "bench-full", "feed-check",
 }  # fmt: skip
+OPERATING = {"topology", "side-by-side", "side-by-side-off", "rollback", "reload", "restart", "drain", "undrain", "maintenance", "plan"}
 READY_SECONDS = 30
 # Started, and answering.
 START_LOCUST = """sudo systemctl start locust.service && for i in $(seq 60); do
@@ -57,9 +74,10 @@ def provision(chosen: Settings) -> None:
     playbook.validate(chosen.environment)
     engine.ensure()
     release.build(chosen.environment)
-    say("  Configuring the hosts (ansible/site.yml)")
-    playbook.run("site", chosen.environment)
-    verify(chosen)
+    with lock.on_hosts(chosen.environment, "deploy"):
+        say("  Configuring the hosts (ansible/site.yml)")
+        playbook.run("site", chosen.environment, *(["--extra-vars", '{"release_force": true}'] if os.environ.get("FORCE") else []))
+        verify(chosen)
 
 
 def verify(chosen: Settings) -> None:
@@ -262,6 +280,14 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "rig-off": lambda chosen: rig(chosen, False),
     "status": lambda chosen: status.show(chosen.environment, os.environ.get("FORMAT") or "text"),
     "doctor": doctor.run,
+    "releases": operations.releases,
+    "rollback": operations.rollback,
+    "reload": lambda chosen: operations.again(chosen, "reload"),
+    "restart": lambda chosen: operations.again(chosen, "restart"),
+    "drain": lambda chosen: operations.rotate(chosen, "out"),
+    "undrain": lambda chosen: operations.rotate(chosen, "in"),
+    "maintenance": operations.maintenance,
+    "plan": operations.plan,
     "logs": logs,
     "ssh": ssh,
     "bench": bench,
@@ -286,7 +312,10 @@ def main() -> int:
     name = sys.argv[1]
     try:
         chosen = settings.read()
-        with lock.exclusive(chosen.environment, name) if name in CHANGING else nullcontext():
+        with (
+            lock.exclusive(chosen.environment, name) if name in CHANGING | OPERATING else nullcontext(),
+            lock.on_hosts(chosen.environment, name) if name in OPERATING else nullcontext(),
+        ):
             return verb(chosen) or 0
     except Failure as failure:
         print(f"laurel: {failure}", file=sys.stderr)

@@ -1,8 +1,10 @@
 """Run a playbook of ansible/ against an environment."""
 
+import getpass
 import json
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Sequence
 
@@ -25,11 +27,16 @@ def environment() -> dict[str, str]:
     return env
 
 
+def who() -> str:
+    """Who runs the verbs, for locks and audit lines."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+
+
 def run(name: str, settings_environment: str, *arguments: str) -> None:
     """Run ansible/<name>.yml and show what it does; raise Failure where it fails."""
     command: Sequence[str] = [
         str(VENV / "bin" / "ansible-playbook"), "--inventory", str(inventory(settings_environment)),
-        str(ANSIBLE / f"{name}.yml"), *arguments,
+        str(ANSIBLE / f"{name}.yml"), "--extra-vars", f"relay_who={who()}", *arguments,
     ]  # fmt: skip
     code = subprocess.call(command, cwd=ANSIBLE, env=environment(), stdin=subprocess.DEVNULL)
     if code:

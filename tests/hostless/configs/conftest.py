@@ -20,7 +20,7 @@ DATA = ANSIBLE / "group_vars" / "all"
 TOPOLOGIES = yaml.safe_load((DATA / "topologies.yml").read_text())["topologies"]
 # Which group of hosts gets the templates of a folder.
 PLACES = {
-    "nginx": "nginx", "uwsgi": "app", "daphne": "app", "worker": "app",
+    "nginx": "nginx", "uwsgi": "app", "daphne": "app", "worker": "app", "relay": "app",
     "ansible/roles/common": "laurel", "ansible/roles/release": "app", "ansible/roles/locust": "locust",
     "ansible/roles/postgresql": "postgresql", "ansible/roles/redis": "redis",
 }  # fmt: skip
@@ -55,9 +55,11 @@ ON_HOST = {
     "uwsgi/uwsgi.ini": "etc/laurel/uwsgi.ini",
     "uwsgi/uwsgi.service": "etc/systemd/system/uwsgi.service",
     "daphne/": "etc/systemd/system/",
+    "relay/relay.json": "etc/laurel/relay.json",
     "worker/worker.service": "etc/systemd/system/worker-first.service",
     "ansible/roles/common/templates/firewall.nft": "etc/laurel/firewall.nft",
     "ansible/roles/common/templates/laurel-firewall.service": "etc/systemd/system/laurel-firewall.service",
+    "ansible/roles/common/templates/laurel-audit": "usr/local/sbin/laurel-audit",
     "ansible/roles/common/templates/unit-is-stale": "usr/local/sbin/unit-is-stale",
     "ansible/roles/release/templates/environment": "etc/app/environment",
     "ansible/roles/release/templates/app-manage": "usr/local/bin/app-manage",
@@ -225,6 +227,7 @@ def host(workshop, rendered):
     unpack_uwsgi(workshop)
     engine.ensure()
     command = ["docker", "run", "--detach", "--rm", "--network", "none", "--cap-add", "NET_ADMIN", "--volume", f"{workshop}:/rendered:ro"]
+    command += ["--volume", f"{ROOT / 'nginx'}:/source-nginx:ro"]
     container = subprocess.run(
         [*command, image.builder(), "sleep", str(CONTAINER_SECONDS)], check=True, capture_output=True, text=True
     ).stdout.strip()

@@ -207,7 +207,9 @@ def test_every_answer_has_the_safe_headers(nginx):
     blocks = nginx["sites.conf"].split("\nserver {")[1:]
     assert all("include snippets/headers.conf;" in directives(block) for block in blocks if "ssl http2" in block)
     own = [name for name, text in nginx.items() if any(line.startswith("add_header") for line in directives(text))]
-    assert set(own) == {"snippets/headers.conf", "snippets/static.conf", "snippets/errors.conf"}
+    assert set(own) == {"sites.conf", "snippets/headers.conf", "snippets/static.conf", "snippets/errors.conf"}
+    for block in nginx["sites.conf"].split("{"):
+        assert "add_header" not in block or "include snippets/headers.conf;" in directives(block)
     for name in ("snippets/static.conf", "snippets/errors.conf"):
         assert "include snippets/headers.conf;" in directives(nginx[name])
 

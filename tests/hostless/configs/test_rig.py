@@ -127,7 +127,11 @@ def test_daphne_differs_from_the_deployed_one_in_what_is_compared_alone(name, un
     gone, new = differences(rendered["mixed"]["app1"]["daphne/daphne@.service"], units[place(name)][f"rig-{name}.service"])
     settings = {line.strip().partition("=")[0].partition(" ")[0] for line in gone + new}
     mine = {"Description", "Requires", "After", "Environment", "EnvironmentFile", "SyslogIdentifier", "--instance"}
-    bare = {"User", "Group", "WorkingDirectory", "bare:asgi", "project.asgi:application"} if PROCESSES[name]["app"] == "bare" else set()
+    bare = (
+        {"User", "Group", "WorkingDirectory", "--handover-directory", "bare:asgi", "project.asgi:application"}
+        if PROCESSES[name]["app"] == "bare"
+        else set()
+    )
     edge = {"ExecStart", "--endpoint", "MemoryDenyWriteExecute"} if PROCESSES[name]["host"] == "nginx" else set()
     assert settings <= mine | bare | edge
 
