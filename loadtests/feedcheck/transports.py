@@ -75,7 +75,7 @@ class Transport:
         site = self.site
         if self.connection is None:
             plain = socket.create_connection((site.address, site.port), timeout=TIMEOUT)
-            self.connection = http.client.HTTPSConnection(site.name, site.port)
+            self.connection = http.client.HTTPSConnection(site.name, site.port, context=self.tls)  # it connects anew by itself
             self.connection.sock = self.tls.wrap_socket(plain, server_hostname=site.name)
         headers = {"Host": f"{site.name}:{site.port}", "Cookie": f"{site.cookie}={site.session}"} | headers
         try:
