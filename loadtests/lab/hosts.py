@@ -162,7 +162,9 @@ class Hosts:
     def restart(self, services: list[str]) -> None:
         """Restart the units of these services on the app hosts."""
         patterns = " ".join(shlex.quote(p) for s in services for p in (f"{s}.service", f"{s}@*.service"))
-        self.run_all(self.app, f"sudo systemctl restart {patterns}")
+        # systemctl refuses a name that is not there; a host has the one form or the other.
+        units = f"$(systemctl list-units --plain --no-legend {patterns} | cut -d' ' -f1)"
+        self.run_all(self.app, f"sudo systemctl restart {units}")
 
     def pause_web_ui(self) -> bool:
         """Stop Locust's web UI; True if it was running."""
