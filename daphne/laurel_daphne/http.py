@@ -2,11 +2,15 @@
 
 import time
 
+from twisted.web import http
+
 from daphne import http_protocol
 from laurel_daphne import metrics
 from laurel_daphne.flow import SendGate
 from laurel_daphne.logs import logger
 
+# Twisted, as of 26.10, says "Unknown Status" of it.
+http.RESPONSES.setdefault(426, b"Upgrade Required")
 CLIENT_CLOSED_REQUEST = 499  # nginx's name for it
 
 

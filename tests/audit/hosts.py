@@ -7,11 +7,11 @@ from cluster import inventory, remote
 from cluster.console import Failure
 from cluster.paths import inventory as folder_of
 
-from .scores import Finding, Score, counted, exposure_limit
+from .scores import EXPOSURE, Finding, Score, counted, exposure_name
 
 ENVIRONMENT = os.environ.get("ENVIRONMENT") or "local"
 # The overall line alone; the names of units that run and of those that wait for their socket.
-EXPOSURE = """for unit in $(systemctl list-units --type=service --plain --no-legend --no-pager | cut -d' ' -f1); do
+EXPOSURE_OF_UNITS = """for unit in $(systemctl list-units --type=service --plain --no-legend --no-pager | cut -d' ' -f1); do
     printf '%s ' "$unit"
     sudo systemd-analyze --no-pager security "$unit" 2> /dev/null | sed -n 's/.*exposure level for .*: \\([0-9.]*\\) .*/\\1/p'
     echo
@@ -32,14 +32,14 @@ def all_hosts() -> list[str]:
 
 def systemd() -> list[Score]:
     """The exposure of each unit that has a limit; two hosts with the same unit are two scores."""
-    scores = []
+    scores, seen = [], set()
     for host in all_hosts():
-        for unit, value in re.findall(r"^(\S+) ([0-9.]+)$", on(host, EXPOSURE), re.MULTILINE):
-            limit = exposure_limit(unit)
-            if limit is not None:
-                scores.append(Score("systemd", f"{unit} on {host}", float(value), at_most=limit))
-    if not scores:
-        raise Failure("no unit that scores.yml names runs on these hosts; deploy first: make deploy")
+        for unit, value in re.findall(r"^(\S+) ([0-9.]+)$", on(host, EXPOSURE_OF_UNITS), re.MULTILINE):
+            if name := exposure_name(unit):
+                seen.add(name)
+                scores.append(Score("systemd", f"{unit} on {host}", float(value), at_most=EXPOSURE[name]))
+    if missing := EXPOSURE.keys() - seen:
+        raise Failure(f"{', '.join(sorted(missing))} of scores.yml runs on no host; deploy first, a topology that has all: make deploy")
     return scores
 
 

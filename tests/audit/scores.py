@@ -62,9 +62,7 @@ def counted(judge: str, subject: str, findings: list[Finding]) -> Score:
     return Score(judge, subject, len(left), at_most=JUDGES[judge]["at_most"], findings=texts, excused=len(findings) - len(left))
 
 
-def exposure_limit(unit: str) -> float | None:
-    """The limit of a unit: of itself, of its template (daphne@1), or of its family (worker-thumbnails)."""
-    for name in (unit, re.sub(r"@.*\.", "@.", unit), re.sub(r"-.*\.", "-.", unit)):
-        if name in EXPOSURE:
-            return EXPOSURE[name]
-    return None
+def exposure_name(unit: str) -> str | None:
+    """The name in scores.yml that a unit goes by: its own, its template's (daphne@1), or its family's (worker-thumbnails)."""
+    names = (unit, re.sub(r"@.*\.", "@.", unit), re.sub(r"-.*\.", "-.", unit))
+    return next((name for name in names if name in EXPOSURE), None)

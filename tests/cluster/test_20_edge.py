@@ -120,6 +120,13 @@ def test_the_id_of_a_websocket_is_in_every_log(deployed, ada):
     assert '"logger": "daphne.access"' in journal(deployed, found[-1])
 
 
+def test_a_plain_get_of_a_websockets_address_is_told_what_it_speaks(deployed):
+    with deployed.browser() as browser:
+        answer = browser.get("/ws/notifications/")
+    assert answer.status_code == 426  # no Origin comes with it, and the gate is for handshakes alone
+    assert answer.text == "This address speaks WebSocket.\n"
+
+
 def test_a_websocket_of_another_page_is_refused_at_the_edge_and_logged_with_the_setting(deployed, ada):
     origin = f"https://{secrets.token_hex(8)}.attacker.example"
     with pytest.raises(InvalidStatus) as refused:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from audit import report
-from audit.scores import EXCEPTIONS, JUDGES, Finding, Score, counted, exposure_limit
+from audit.scores import EXCEPTIONS, EXPOSURE, JUDGES, Finding, Score, counted, exposure_name
 from cluster.paths import ROOT
 
 RESULTS = json.loads(report.RESULTS.read_text())
@@ -61,7 +61,7 @@ def test_every_exception_has_a_reason_and_a_judge():
     ],
 )
 def test_a_unit_has_the_limit_of_itself_or_of_its_template(unit, limit):
-    assert exposure_limit(unit) == limit
+    assert EXPOSURE.get(exposure_name(unit)) == limit
 
 
 def test_every_service_that_is_ours_has_a_limit():
@@ -74,4 +74,4 @@ def test_every_service_that_is_ours_has_a_limit():
         "mqtt.service",
         "nginx.service",
     }
-    assert all(exposure_limit(name.partition(".service")[0] + ".service") for name in units)
+    assert all(exposure_name(name.partition(".service")[0] + ".service") for name in units)

@@ -247,7 +247,17 @@ def test_the_origin_gate_lets_in_our_own_pages(rendered, origin, refused):
     assert found is not refused
 
 
+@pytest.mark.parametrize(("unknown", "upgrade", "refused"), [(1, "websocket", True), (1, "", False), (0, "websocket", False)])
+def test_the_origin_gate_is_for_handshakes_alone(rendered, unknown, upgrade, refused):
+    lines = directives(rendered["foreign"]["edge"]["nginx/snippets/origins.conf"])
+    begin = lines.index('map "$origin_unknown $http_upgrade" $origin_refused {')
+    assert lines[begin + 1] == "default 0;"
+    pattern = re.fullmatch(r'"~(.+)" 1;', lines[begin + 2])[1]
+    assert bool(re.search(pattern, f"{unknown} {upgrade}")) is refused
+
+
 def test_the_gate_stands_before_every_websocket(nginx):
     lines = directives(nginx["snippets/websocket.conf"])
-    assert lines[0] == "if ($origin_refused) {"
-    assert lines[1].startswith("return 403 ")
+    assert lines[0] == "default_type text/plain;"
+    assert lines[1] == "if ($origin_refused) {"
+    assert lines[2].startswith("return 403 ")

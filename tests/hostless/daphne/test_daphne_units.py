@@ -11,9 +11,10 @@ import yaml
 from daphne_process import ROOT
 
 DATA = ROOT / "ansible" / "group_vars" / "all"
-VARIABLES = {
-    "application_user": "app",
-    "application_asgi_module": "project.asgi:application",
+DEFAULTS = yaml.safe_load((ROOT / "ansible/roles/daphne/defaults/main.yml").read_text())
+VARIABLES = {name: value for name, value in DEFAULTS.items() if "{{" not in str(value)} | {
+    "daphne_user": "app",
+    "daphne_module": "project.asgi:application",
     "daphne_launcher_dir": "/srv/app/current/launcher",
     "daphne_metrics_address": "0.0.0.0:9100",
     "daphne_cpu_affinity": "0",
