@@ -23,7 +23,7 @@ RATE = 50.0  # messages a second, of both publishers together
 USERS = 20  # whose sessions are dealt out to the subscribers: one user may hold so many connections only
 READY_SECONDS = 60
 SLOWER = 4  # so many times the planned time a busy machine may take to publish
-MARGIN_SECONDS = 240  # … and this for publishers that wait out a restart, and subscribers that catch up
+MARGIN_SECONDS = 600  # … and this for publishers that wait out a restart, and subscribers that catch up
 CLOCKS_SECONDS = 0.5
 HTTP_TRANSPORTS = ["refresh", "poll", "longpoll", "frame", "events"]
 

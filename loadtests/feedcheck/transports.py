@@ -32,7 +32,8 @@ class Ended(Exception):
     """The connection is over. `code` is a close code, 0 where there was none."""
 
     def __init__(self, code: int, reason: str = "", retry_after: float = 0) -> None:
-        super().__init__(f"{code} {reason}".strip())
+        # A status says more than the code that stands for it: 503 is also what a server gives that is being replaced.
+        super().__init__(reason if "status" in reason else f"{code} {reason}".strip())
         self.code, self.retry_after = code, retry_after
 
 

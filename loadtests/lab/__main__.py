@@ -11,7 +11,7 @@ from .errors import LabError
 from .plan import expand, find_plan, load_plan, parse_plan
 from .progress import duration
 from .reading import read_yaml
-from .world import load_world
+from .world import ROOT, load_world
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -87,8 +87,13 @@ def do_bench(options: argparse.Namespace) -> int:
         return INTERRUPTED
     show(folder, result)
     if result["state"] != "complete":
-        print(f"The run is {result['state']}. Go on with it: python -m loadtests.lab bench --resume {folder}")
+        print(f"The run is {result['state']}. Go on with it: make bench RESUME={shown(folder)}")
     return INTERRUPTED if result["state"] == "interrupted" else 0
+
+
+def shown(folder: Path) -> Path:
+    """A folder as a person would type it."""
+    return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
 def do_report(options: argparse.Namespace) -> int:
@@ -101,7 +106,7 @@ def show(folder: Path, result: dict) -> None:
     from .table import render
 
     if not result.get("summary"):
-        raise LabError(f"{folder} holds no finished trial. Go on with it: bench --resume {folder}")
+        raise LabError(f"{folder} holds no finished trial. Go on with it: make bench RESUME={shown(folder)}")
     path = write_report(folder if folder.is_dir() else folder.parent, result)
     print("\n" + render(result) + f"\n\n{path}")
 
