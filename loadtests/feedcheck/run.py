@@ -119,7 +119,8 @@ class Check:
             for publisher in publishers:
                 publisher.write("go")
             self.publish(publishers, readers)
-            newest = publishers[0].said["newest"]
+            # Who ended last has seen all of it.
+            newest = max(publisher.said["newest"] or 0 for publisher in publishers)
             readers.tell(newest=self.events)
             wait_for([readers], "result", MARGIN_SECONDS, self.shower("catching up", publishers, readers))
             return {

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -45,11 +46,11 @@ def test_a_logout_closes_every_socket_of_the_user_on_every_app_host(deployed, ad
     second.name, second.password = ada.name, ada.password
     second.log_in()
     before = sockets_by_host(deployed)
-    mine = [ada.open(f"/ws{room}") for _ in range(8)]
-    elsewhere, stranger = second.open(f"/ws{room}"), grace.open(f"/ws{room}")
-    everyone = [*mine, elsewhere, stranger]
-    try:
-        for socket in everyone:
+    with ExitStack() as stack:
+        stack.callback(second.browser.close)
+        mine = [stack.enter_context(ada.open(f"/ws{room}")) for _ in range(8)]
+        elsewhere, stranger = (stack.enter_context(user.open(f"/ws{room}")) for user in (second, grace))
+        for socket in [*mine, elsewhere, stranger]:
             socket.send(json.dumps({"type": "subscribe", "after": None}))
             receive(socket, "subscribed")
         after = sockets_by_host(deployed)
@@ -61,12 +62,8 @@ def test_a_logout_closes_every_socket_of_the_user_on_every_app_host(deployed, ad
                 socket.recv(timeout=20)
             codes.append(closed.value.rcvd.code)
         assert codes == [4001] * 8 + [4201]  # whose own session still holds is let in again
-        with second.open(f"/ws{room}") as again, stranger:
+        with second.open(f"/ws{room}") as again:
             again.send(json.dumps({"type": "subscribe", "after": 0}))
             receive(again, "subscribed")
             stranger.send(json.dumps({"type": "publish", "text": "still here", "key": "k"}))
             assert receive(stranger, "message")["text"] == "still here"
-    finally:
-        for socket in everyone:
-            socket.close()
-        second.browser.close()
