@@ -40,7 +40,7 @@ class ForeverFrame:
     """An HTML document that does not end; frame.js hands its elements to the page around it."""
 
     content_type = "text/html; charset=utf-8"
-    headers = {"X-Frame-Options": "SAMEORIGIN", policy.NAME: policy.STREAMED_DOCUMENT}
+    headers = policy.FRAMED
     transport = "frame"
 
     def begin(self):

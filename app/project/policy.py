@@ -15,7 +15,7 @@ def policy(*, framed_by="'none'"):
             "style-src 'self'",
             "img-src 'self'",
             "connect-src 'self'",  # WebSockets of the same host and port are meant by it too
-            "frame-src 'self'",  # the streamed document
+            "frame-src 'self'",  # what is sent with FRAMED
             "form-action 'self'",
             "base-uri 'none'",
             f"frame-ancestors {framed_by}",
@@ -24,7 +24,8 @@ def policy(*, framed_by="'none'"):
 
 
 PAGE = policy()
-STREAMED_DOCUMENT = policy(framed_by="'self'")
+# For what a page of ours shows in a frame: the streamed document, and the page that reloads itself beside the other transports.
+FRAMED = {"X-Frame-Options": "SAMEORIGIN", NAME: policy(framed_by="'self'")}
 
 
 @sync_and_async_middleware

@@ -8,8 +8,10 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from project import policy
 from project.limits import frames_allowance
 from project.recovery import Recovery, is_recoverable, position_of
+from project.streams import with_headers
 
 from .models import Room
 from .selectors import messages_after, messages_before, room_position
@@ -47,7 +49,7 @@ def refresh(request, slug):
         "key": request.POST.get("key") or uuid4().hex,
         "refusal": refusal,
     }
-    return render(request, "rooms/refresh.html", context, status=400 if refusal else 200)
+    return with_headers(render(request, "rooms/refresh.html", context, status=400 if refusal else 200), policy.FRAMED)
 
 
 def _read(room, after):

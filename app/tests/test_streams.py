@@ -63,11 +63,18 @@ async def test_a_frame_is_a_document_with_one_script_that_only_our_own_pages_may
     await frame.close()
 
 
-@pytest.mark.parametrize("path", ["/rooms/garden/", "/rooms/garden/refresh"])
-def test_no_other_page_may_be_framed(room, browser, path):
+@pytest.mark.parametrize(
+    ("path", "option", "framed_by"),
+    [
+        ("/rooms/garden/", "DENY", "'none'"),
+        ("/rooms/garden/compare", "DENY", "'none'"),
+        ("/rooms/garden/refresh", "SAMEORIGIN", "'self'"),  # beside the other transports, on the page that compares them
+    ],
+)
+def test_who_may_frame_a_page(room, browser, path, option, framed_by):
     answer = browser.get(path, secure=True)
-    assert answer["X-Frame-Options"] == "DENY"
-    assert answer["Content-Security-Policy"].endswith("frame-ancestors 'none'")
+    assert answer["X-Frame-Options"] == option
+    assert answer["Content-Security-Policy"].endswith(f"frame-ancestors {framed_by}")
 
 
 @pytest.mark.parametrize("path", ["/", "/accounts/login/", "/rooms/", "/rooms/garden/", "/rooms/garden/compare", "/no-such-page"])

@@ -121,6 +121,7 @@ def test_all_transports_side_by_side_lose_nothing(ada, room):
     for column in columns.all():
         expect(column.locator("[data-part=messages]")).to_have_text("20")
         expect(column.locator("[data-part=lost]")).to_have_text("0 · 0")
+    expect(ada.page.frame_locator("#reloading").locator(".message")).to_have_count(20)
     ada.picture("compare")
     ada.page.get_by_role("button", name="Pull all plugs").click()
     ada.page.get_by_role("button", name="Send one message").click()
