@@ -23,7 +23,7 @@ def show(unit, name):
 def journal(unit, lines=15, since=None):
     words = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={unit}"]
     if since:
-        words.append(f"--since=@{since:.0f}")
+        words.append(f"--since=@{int(since)}")  # rounded down: the reason stands in the first lines
     return subprocess.run(words, capture_output=True, text=True).stdout.splitlines()
 
 

@@ -29,6 +29,7 @@ class Felt:
     failed: list = field(default_factory=list)  # (status or error, seconds since the start)
     slowest: float = 0
     closed: Counter = field(default_factory=Counter)  # close code -> how many
+    refused: Counter = field(default_factory=Counter)  # attempts to come back that found no server yet -> how many
     away: list = field(default_factory=list)  # seconds from a close to the next `subscribed`
     unrecovered: int = 0
     duplicated: int = 0
@@ -38,7 +39,7 @@ class Felt:
 
     def summary(self):
         return {
-            "pages": self.pages, "failed": self.failed[:5], "slowest_s": round(self.slowest, 2), "closed": dict(self.closed),
+            "pages": self.pages, "failed": self.failed[:5], "slowest_s": round(self.slowest, 2), "closed": dict(self.closed), "refused": {str(why)[:80]: count for why, count in self.refused.items()},
             "longest_away_s": round(max(self.away, default=0), 2), "published": self.published, "lost": self.lost,
             "duplicated": self.duplicated, "gaps": self.gaps, "unrecovered": self.unrecovered,
         }  # fmt: skip
@@ -95,8 +96,10 @@ class Crowd:
     async def person(self, number):
         position, closed_at, unsure = None, None, {}
         while True:
+            opened = False
             try:
                 async with connect(**self.options) as socket:
+                    opened = True
                     await socket.send(json.dumps({"type": "subscribe", "after": position}))
                     for key in unsure:  # the acknowledgement did not come: the key says that it is the same message
                         await socket.send(json.dumps({"type": "publish", "text": "again", "key": key}))
@@ -111,7 +114,8 @@ class Crowd:
                 code = ended.rcvd.code if ended.rcvd else 1006
             except (OSError, InvalidHandshake, TimeoutError) as error:
                 code = repr(error)
-            self.felt.closed[code] += 1
+            # Who was refused had no socket that could be closed; `away` says how long it took to come back.
+            (self.felt.closed if opened else self.felt.refused)[code] += 1
             closed_at = closed_at or time.monotonic()
             await asyncio.sleep(random.uniform(0, 0.5) if code == SERVICE_RESTART else random.uniform(0.2, 1))
 
