@@ -39,7 +39,8 @@ class Felt:
 
     def summary(self):
         return {
-            "pages": self.pages, "failed": self.failed[:5], "slowest_s": round(self.slowest, 2), "closed": dict(self.closed), "refused": {str(why)[:80]: count for why, count in self.refused.items()},
+            "pages": self.pages, "failed": self.failed[:5], "slowest_s": round(self.slowest, 2), "closed": dict(self.closed),
+            "refused": {str(why)[:80]: count for why, count in self.refused.items()},
             "longest_away_s": round(max(self.away, default=0), 2), "published": self.published, "lost": self.lost,
             "duplicated": self.duplicated, "gaps": self.gaps, "unrecovered": self.unrecovered,
         }  # fmt: skip
