@@ -20,11 +20,12 @@ def show(unit, name):
     return systemctl("show", f"--property={name}", "--value", "--timestamp=us+utc", unit)
 
 
-def journal(unit, lines=15, since=None):
-    words = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={unit}"]
-    if since:
-        words.append(f"--since=@{int(since)}")  # rounded down: the reason stands in the first lines
-    return subprocess.run(words, capture_output=True, text=True).stdout.splitlines()
+def journal(unit, lines=20, since=None):
+    """The last lines of a unit."""
+    # With --since, journalctl of systemd 252 takes --lines for the first ones; and it knows whole seconds only.
+    wanted = f"--since=@{int(since)}" if since else f"--lines={lines}"
+    words = ["journalctl", "--no-pager", "--output=cat", wanted, f"--unit={unit}"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.splitlines()[-lines:]
 
 
 def children(pid):
