@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from .errors import LabError
+from .speed import adjusted
 from .statistics import BOOTSTRAP_SEED, CONFIDENCE, FEWEST_ROUNDS, RESAMPLES, correct_for_many, figure_of, verdict
 
 SAME_LOAD = ("unit", "users", "options", "trial", "series", "locustfile")
@@ -65,8 +66,8 @@ def ratios(a: dict[str, Any], b: dict[str, Any], scenario: str, figure: str) -> 
 
 def values(result: dict[str, Any], scenario: str, candidate: str, figure: str) -> list[float]:
     """A figure of the valid trials, the twins among them: they are trials of the same thing."""
-    trials = [t for t in result["trials"] if t["valid"] and t["scenario"] == scenario and t["candidate"] == candidate]
-    return [v for t in trials if (v := figure_of(t, figure))]
+    trials, _ = adjusted([t for t in result["trials"] if t["scenario"] == scenario])
+    return [v for t in trials if t["valid"] and t["candidate"] == candidate and (v := figure_of(t, figure))]
 
 
 def unpaired(before: list[float], after: list[float]) -> dict[str, Any]:

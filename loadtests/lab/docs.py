@@ -11,6 +11,7 @@ from typing import Any
 from . import results
 from .errors import LabError
 from .report import plots, words
+from .speed import adjusted
 from .table import MARKS, capacity_words, value_of
 from .usage import in_words
 from .world import ROOT
@@ -95,7 +96,7 @@ def scenario_plots(name: str, part: dict[str, Any], result: dict[str, Any]) -> d
     declared = result["plan"]["scenarios"][name]
     drawn = {
         "delay-against-cost": plots.delay_against_cost(part) if name == "push" else "",
-        "cpu": plots.cpu_bars(name, part, [t for t in result["trials"] if t["scenario"] == name]),
+        "cpu": plots.cpu_bars(name, part, adjusted([t for t in result["trials"] if t["scenario"] == name])[0]),
         "latency": plots.latency_curves(name, part),
         "capacity": plots.capacity_curves(name, result["capacity"].get(name, {}), declared.get("objective")),
     }

@@ -11,7 +11,7 @@ from .world import World, load_world
 
 PLANS = Path(__file__).parent / "plans"
 GATE_FILE = Path(__file__).parent / "gate.yml"
-START_SECONDS = 4.0
+START_SECONDS = 2.5
 """What a trial costs beside its load: the start of Locust, its users, the calibration, the end."""
 PREPARE_SECONDS = 45.0
 """What a run costs beside its trials: serving side by side, and back."""
@@ -24,6 +24,7 @@ class Gate:
     max_offered_sigma: float
     max_little_apart: float
     max_clock_drift: float
+    max_slowdown: float
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import METHOD_VERSION, calibration, capacity, provenance, results
+from . import METHOD_VERSION, calibration, capacity, provenance, results, speed
 from .declaration import Scenario
 from .errors import LabError
 from .hosts import Hosts
@@ -122,6 +122,7 @@ class Run:
         self.plan, self.hosts, self.setting = plan, hosts, setting
         self.result, self.folder, self.progress, self.began = result, folder, progress, began
         self.best: dict[int, float] = {}
+        self.fastest_us = min((t["speed"]["fastest_us"] for t in result["trials"] if t.get("speed")), default=float("inf"))
         self.spoiled = 0
         self.unready: dict[tuple[str, str], str] = {}
 
@@ -223,13 +224,29 @@ class Run:
             self.restart(scenario, slot.candidate)
         before = calibration.calibrate(cpus, self.best)
         url = address(self.plan, scenario, slot.candidate, self.hosts.https_port())
-        row = self.try_trial(slot, url, changes)
+        with speed.watching(self.watched_cpus()) as watch:
+            row = self.try_trial(slot, url, changes)
+            if row["measured"]:
+                row |= self.seen_speed(watch.between(row["opened_unix"], row["opened_unix"] + row["seconds"]))
         after = calibration.calibrate(cpus, self.best)
         row["calibration_seconds"] = {str(cpu): max(before[cpu], after[cpu]) for cpu in cpus}
         row["clock_drift"] = max(calibration.drift(before, self.best), calibration.drift(after, self.best))
         row["reasons"] = reasons_against(row, self.plan.gate, scenario.max_error_share)
         row["valid"] = not row["reasons"]
         return row
+
+    def seen_speed(self, seen: dict[str, float] | None) -> dict[str, Any]:
+        """What the probes saw in a window, and how much slower that was than at the best in this run."""
+        if not seen:
+            return {"speed": None}
+        self.fastest_us = min(self.fastest_us, seen["fastest_us"])
+        return {"speed": seen, "slowdown": seen["mean_us"] / self.fastest_us - 1}
+
+    def watched_cpus(self) -> list[int]:
+        """The CPUs on which the servers' speed can be seen from here: none where the hosts are machines of their own."""
+        if not self.setting.shared_machine:
+            return []
+        return self.setting.cpus or sorted(os.sched_getaffinity(0))
 
     def restart(self, scenario: Scenario, candidate: str) -> None:
         """Restart the candidate's servers and wait until it answers again; if it does not, its trial says so."""

@@ -16,6 +16,7 @@ from scipy import stats
 from loadtests.users.histograms import encode, merge, percentiles_ms
 
 from .declaration import Scenario
+from .speed import adjusted
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.01
@@ -42,17 +43,19 @@ def figure_of(row: dict[str, Any], figure: str) -> float | None:
 
 
 def summarise(trials: list[dict[str, Any]], scenarios: dict[str, Scenario]) -> dict[str, Any]:
-    """`{scenario: {"unit", "figure", "candidates": {name: …}, "figures": {figure: {"ratios": {name: …}, "noise_floor": …}}}}`."""
+    """`{scenario: {"unit", "figure", "speed", "candidates": {name: …}, "figures": {figure: {"ratios": {name: …}, "noise_floor": …}}}}`."""
     summary: dict[str, Any] = {}
     for name, scenario in scenarios.items():
         here = [t for t in trials if t["scenario"] == name]
         if not here:
             continue
+        here, adjustment = adjusted(here)
         figures = dict.fromkeys([scenario.figure, "cpu_us", "p99"])
         summary[name] = {
             "unit": scenario.unit,
             "figure": scenario.figure,
             "baseline": scenario.baseline,
+            "speed": adjustment,
             "candidates": {n: describe([t for t in here if t["candidate"] == n and not t["twin"]]) for n in scenario.candidates},
             "figures": {f: compare_all(here, scenario, f) for f in figures},
         }

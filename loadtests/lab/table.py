@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .speed import in_short
 from .usage import in_words
 
 HEAD = ["", "rate/s", "p50 ms", "p95 ms", "p99 ms", "errors", "CPU µs", "± %", "against", "bottleneck"]
@@ -20,7 +21,8 @@ def render_scenario(result: dict[str, Any], scenario: str) -> str:
     rows = [HEAD] + [row_of(name, facts, part) for name, facts in part["candidates"].items()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD) - 1)]
     floor = part["figures"]["cpu_us"]["noise_floor"]
-    lines = [f"{scenario}, per {part['unit']}" + (f"   noise floor of CPU {floor:.1%}" if floor is not None else "")]
+    head = [f"{scenario}, per {part['unit']}", "" if floor is None else f"noise floor of CPU {floor:.1%}", in_short(part["speed"])]
+    lines = ["   ".join(filter(None, head))]
     lines += [align(row, widths) for row in rows]
     if part["figure"] != "cpu_us":
         lines += other_figure(part)

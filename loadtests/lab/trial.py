@@ -265,6 +265,7 @@ def make_row(plan: Plan, slot: Slot, seen: dict, steps: dict, setting: Setting, 
     sockets = seen["sockets"]
     return identity(plan, slot) | memory | {
         "measured": True,
+        "opened_unix": seen["window"]["opened_unix"],
         "seconds": seconds,
         "host_seconds": after[host]["at"] - before[host]["at"],
         "offered": offered,

@@ -83,6 +83,9 @@ def surroundings(row: dict[str, Any], gate: Gate) -> list[str]:
     drift = row.get("clock_drift", 0.0)
     if drift > gate.max_clock_drift:
         reasons.append(f"the machine calculated {drift:.0%} slower than at its best, limit {gate.max_clock_drift:.0%}")
+    slow = row.get("slowdown", 0.0)
+    if slow > gate.max_slowdown:
+        reasons.append(f"the servers' CPUs were {slow:.0%} slower than at their best, limit {gate.max_slowdown:.0%}")
     return reasons
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 from ..declaration import FIGURES
+from ..speed import adjusted
 from ..table import against, capacity_words, value_of
 from ..usage import in_words
 from . import plots, words
@@ -61,7 +62,7 @@ def scenario(name: str, part: dict[str, Any], result: dict[str, Any]) -> dict[st
             (plot, caption)
             for plot, caption in (
                 (plots.delay_against_cost(part) if name == "push" else "", DELAY_CAPTION),
-                (plots.cpu_bars(name, part, [t for t in result["trials"] if t["scenario"] == name]), CPU_CAPTION),
+                (plots.cpu_bars(name, part, adjusted([t for t in result["trials"] if t["scenario"] == name])[0]), CPU_CAPTION),
                 (plots.latency_curves(name, part), LATENCY_CAPTION),
                 (plots.capacity_curves(name, result.get("capacity", {}).get(name, {}), declared.get("objective")), CAPACITY_CAPTION),
             )

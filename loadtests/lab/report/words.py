@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..declaration import FIGURES
+from ..speed import in_short
 from ..table import capacity_words, value_of
 
 SHORT = {"cpu_us": "CPU", "p50": "median latency", "p95": "p95", "p99": "p99", "max": "time until the last one", "memory_kib": "memory"}
@@ -82,6 +83,8 @@ def answer(name: str, part: dict[str, Any], result: dict[str, Any]) -> list[str]
     for candidate, ratio in part["figures"][figure]["ratios"].items():
         sentences.append(compared(candidate, ratio, part["candidates"][candidate], figure))
     sentences += special(part)
+    if told := in_short(part["speed"]):
+        sentences.append(f"{told}.")
     for candidate, found in result.get("capacity", {}).get(name, {}).items():
         sentences.append(f"Capacity of {candidate}: {capacity_words(found)}.")
         if found["usl"] and found["usl"]["peak"]:

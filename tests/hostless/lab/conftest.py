@@ -108,6 +108,7 @@ def row():
             "seed": 1,
             "unit": "request",
             "measured": True,
+            "opened_unix": 1.7e9,
             "valid": True,
             "reasons": [],
             "seconds": 6.0,

@@ -34,6 +34,8 @@ def calibrated(cpus, best):
 class NoHosts:
     """Stands in for hosts.Hosts; notes what was done to them."""
 
+    shared_machine = False
+
     def __init__(self):
         self.did = []
 

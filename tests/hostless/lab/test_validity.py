@@ -5,7 +5,7 @@ import pytest
 from loadtests.lab.plan import Gate
 from loadtests.lab.validity import is_generators_fault, reasons_against
 
-GATE = Gate(max_late_share=0.02, max_generator_cpu=0.7, max_offered_sigma=4, max_little_apart=0.1, max_clock_drift=0.05)
+GATE = Gate(max_late_share=0.02, max_generator_cpu=0.7, max_offered_sigma=4, max_little_apart=0.1, max_clock_drift=0.05, max_slowdown=0.75)
 
 
 def test_a_good_trial_passes(row):
@@ -30,6 +30,7 @@ def test_a_good_trial_passes(row):
         ({"counters": {"lost": 1}}, "1 messages were lost"),
         ({"host_seconds": 7.0}, "the window was 6.00 s for the load, 7.00 s for the hosts"),
         ({"clock_drift": 0.06}, "6% slower"),
+        ({"slowdown": 0.8}, "80% slower"),
         ({"doubts": ["uwsgi.service on app1 was restarted during the measurement"]}, "was restarted"),
         ({"measured": False, "failure": "no host"}, "no host"),
     ],
