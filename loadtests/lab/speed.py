@@ -22,7 +22,8 @@ from typing import IO, Any
 
 LOOPS = 5_000
 """About half a millisecond: shorter than the moments that are looked for."""
-PAUSE_SECONDS = 0.002
+PAUSE_SECONDS = 0.008
+"""Long enough to leave the servers' latency alone."""
 FEWEST_TRIES = 20
 """Tries in a window below which nothing is said about it."""
 FEWEST_TRIALS = 8
