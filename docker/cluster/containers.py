@@ -45,6 +45,31 @@ def bound_ports(state: dict) -> set[int]:
     return {int(binding["HostPort"]) for bindings in (state["HostConfig"]["PortBindings"] or {}).values() for binding in bindings}
 
 
+def ports_of_others(cluster: Cluster) -> dict[int, tuple[str, str | None]]:
+    """Ports that containers of others publish, running or not: {port: (container, the checkout it belongs to)}."""
+    listed = subprocess.run(["docker", "container", "ls", "--all", "--quiet"], capture_output=True, text=True).stdout.split()
+    if not listed:
+        return {}
+    text = subprocess.run(["docker", "container", "inspect", *listed], capture_output=True, text=True).stdout
+    ours = {cluster.container(host) for host in cluster.hosts}
+    found = {}
+    for state in json.loads(text or "[]"):
+        name = state["Name"].lstrip("/")
+        if name not in ours:
+            found |= dict.fromkeys(bound_ports(state), (name, checkout_of(state)))
+    return found
+
+
+def checkout_of(state: dict) -> str | None:
+    """The folder whose cluster a container belongs to, if it is one of ours and the folder is still there."""
+    key = "/ansible/inventories/local/ssh/id_ed25519.pub"
+    for bind in state["HostConfig"]["Binds"] or []:
+        folder, found, _ = bind.partition(f"{key}:")
+        if found and Path(folder, "Makefile").is_file():
+            return folder
+    return None
+
+
 def published(cluster: Cluster) -> dict[str, tuple[str, int]]:
     """Which host publishes which setting's port: {setting: (host, port)}."""
     groups = inventory.hosts_by_group(folder_of("local"))

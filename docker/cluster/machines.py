@@ -36,18 +36,22 @@ def check_ports(cluster: Cluster) -> None:
         ours = {port for state in containers.found(cluster).values() if state["State"]["Running"] for port in containers.bound_ports(state)}
     else:
         ours = {port for host in cluster.hosts for _, port in virtual.forwarded(cluster, host)}
+    kept = containers.ports_of_others(cluster) if cluster.provider == "docker" and vagrant_is_there() else {}
     for setting, (_, port) in containers.published(cluster).items():
         if port in ours:
             continue
+        another = f"make deploy {setting}={port + 1000 if port + 1000 <= 65535 else port - 1000}"
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((cluster.bind, port))
             except OSError as error:
-                another = port + 1000 if port + 1000 <= 65535 else port - 1000
-                raise Failure(
-                    f"port {port} on {cluster.bind} cannot be had ({error.strerror}); choose another: make deploy {setting}={another}"
-                ) from error
+                raise Failure(f"port {port} on {cluster.bind} cannot be had ({error.strerror}); choose another: {another}") from error
+        if port in kept:
+            # Free as long as that container is stopped, but Vagrant refuses it all the same.
+            name, checkout = kept[port]
+            remedy = f"make -C {checkout} destroy" if checkout else f"docker rm --force {name}"
+            raise Failure(f"port {port} belongs to {name}, which is stopped; choose another: {another}, or remove that one: {remedy}")
 
 
 def remove_leftovers(cluster: Cluster) -> None:

@@ -1,5 +1,6 @@
 """What is in the way of a boot: ports of others, leftovers of a killed run."""
 
+import json
 import socket
 import subprocess
 
@@ -45,6 +46,7 @@ def engine(monkeypatch, checkout):
     engine = Engine()
     engine.found, engine.removed = {}, []
     monkeypatch.setattr(containers, "found", lambda _: dict(engine.found))
+    monkeypatch.setattr(containers, "ports_of_others", lambda _: {})
     monkeypatch.setattr(subprocess, "run", engine.run)
     monkeypatch.setattr(machines, "vagrant_is_there", lambda: True)
     monkeypatch.setattr(machines, "output", lambda command: "id" if command[-1] in {item["Id"] for item in engine.found.values()} else None)
@@ -75,6 +77,33 @@ def test_a_port_of_a_running_host_of_ours_is_no_obstacle(engine, one_port_taken)
     cluster, taken = one_port_taken
     engine.hold("load", container(cluster, "load", taken))
     machines.check_ports(cluster)
+
+
+def test_a_port_of_a_stopped_container_of_others_is_named_with_its_owner(engine, settle, monkeypatch):
+    """Nobody listens there, so it looks free; Vagrant refuses it."""
+    cluster = settle(HTTP_PORT="18080")
+    monkeypatch.setattr(containers, "ports_of_others", lambda _: {18080: ("laurel-0-edge", "/there")})
+    with pytest.raises(
+        Failure, match=r"port 18080 belongs to laurel-0-edge, which is stopped; .* HTTP_PORT=19080, .*: make -C /there destroy"
+    ):
+        machines.check_ports(cluster)
+    monkeypatch.setattr(containers, "ports_of_others", lambda _: {18080: ("web", None)})
+    with pytest.raises(Failure, match="docker rm --force web"):
+        machines.check_ports(cluster)
+
+
+def test_the_ports_of_others_are_read_from_the_engine(settle, monkeypatch, tmp_path):
+    cluster = settle()
+    (tmp_path / "Makefile").touch()
+    bind = f"{tmp_path}/ansible/inventories/local/ssh/id_ed25519.pub:/etc/ssh/authorized_keys.d/vagrant:ro"
+    theirs = container(cluster, "edge", 18080) | {"Name": "/laurel-0-edge"}
+    theirs["HostConfig"] |= {"Binds": [bind]}
+    web = container(cluster, "edge", 18443) | {"Name": "/web"}
+    web["HostConfig"] |= {"Binds": None}
+    ours = container(cluster, "load", 18089) | {"Name": f"/{cluster.container('load')}"}
+    said = {"ls": "1 2 3", "inspect": json.dumps([theirs, web, ours])}
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, said[command[2]]))
+    assert containers.ports_of_others(cluster) == {18080: ("laurel-0-edge", str(tmp_path)), 18443: ("web", None)}
 
 
 def test_containers_that_fit_are_kept(settle, engine):
