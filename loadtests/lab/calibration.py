@@ -37,9 +37,9 @@ def fastest(one_try: Callable[[], float], known: float | None, clock: Callable[[
     return result
 
 
-def drift(found: dict[int, float], best: dict[int, float]) -> float:
-    """By what share the slowest CPU was slower than at its best."""
-    return max((found[cpu] / best[cpu] - 1 for cpu in found), default=0.0)
+def drift(before: dict[int, float], after: dict[int, float]) -> float:
+    """By what share a CPU's speed changed, the one whose did most."""
+    return max((abs(after[cpu] / before[cpu] - 1) for cpu in after), default=0.0)
 
 
 def once() -> float:

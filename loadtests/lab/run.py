@@ -122,6 +122,7 @@ class Run:
         self.plan, self.hosts, self.setting = plan, hosts, setting
         self.result, self.folder, self.progress, self.began = result, folder, progress, began
         self.best: dict[int, float] = {}
+        self.recent: dict[int, float] = {}
         self.fastest_us = min((t["speed"]["fastest_us"] for t in result["trials"] if t.get("speed")), default=float("inf"))
         self.spoiled = 0
         self.unready: dict[tuple[str, str], str] = {}
@@ -222,15 +223,18 @@ class Run:
         cpus = sorted({*(self.setting.cpus or []), *os.sched_getaffinity(0)})
         if scenario.fresh:
             self.restart(scenario, slot.candidate)
-        before = calibration.calibrate(cpus, self.best)
+        # With a probe the level is known, and only a change is a drift; without one, being slow is.
+        watched = self.watched_cpus()
+        before = calibration.calibrate(cpus, dict(self.recent) if watched else self.best)
         url = address(self.plan, scenario, slot.candidate, self.hosts.https_port())
-        with speed.watching(self.watched_cpus()) as watch:
+        with speed.watching(watched) as watch:
             row = self.try_trial(slot, url, changes)
             if row["measured"]:
                 row |= self.seen_speed(watch.between(row["opened_unix"], row["opened_unix"] + row["seconds"]))
-        after = calibration.calibrate(cpus, self.best)
+        after = self.recent = calibration.calibrate(cpus, dict(before) if watched else self.best)
         row["calibration_seconds"] = {str(cpu): max(before[cpu], after[cpu]) for cpu in cpus}
-        row["clock_drift"] = max(calibration.drift(before, self.best), calibration.drift(after, self.best))
+        ends = [(before, after)] if watched else [(self.best, before), (self.best, after)]
+        row["clock_drift"] = max(calibration.drift(*pair) for pair in ends)
         row["reasons"] = reasons_against(row, self.plan.gate, scenario.max_error_share)
         row["valid"] = not row["reasons"]
         return row

@@ -82,7 +82,7 @@ def surroundings(row: dict[str, Any], gate: Gate) -> list[str]:
         reasons.append(f"the window was {row['seconds']:.2f} s for the load, {row['host_seconds']:.2f} s for the hosts")
     drift = row.get("clock_drift", 0.0)
     if drift > gate.max_clock_drift:
-        reasons.append(f"the machine calculated {drift:.0%} slower than at its best, limit {gate.max_clock_drift:.0%}")
+        reasons.append(f"the machine's speed changed by {drift:.0%}, limit {gate.max_clock_drift:.0%}")
     slow = row.get("slowdown", 0.0)
     if slow > gate.max_slowdown:
         reasons.append(f"the servers' CPUs were {slow:.0%} slower than at their best, limit {gate.max_slowdown:.0%}")

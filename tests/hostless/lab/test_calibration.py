@@ -39,8 +39,9 @@ def test_a_machine_that_stays_slow_is_called_slow():
     assert machine.tries < 160
 
 
-def test_drift_is_that_of_the_slowest_cpu():
-    assert drift({0: 1.0, 1: 1.1}, {0: 1.0, 1: 1.0}) == pytest.approx(0.1)
+def test_drift_is_that_of_the_cpu_that_changed_most_either_way():
+    assert drift({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.1}) == pytest.approx(0.1)
+    assert drift({0: 1.0, 1: 1.0}, {0: 0.8, 1: 1.1}) == pytest.approx(0.2)
 
 
 def test_a_real_calibration_puts_the_cpus_back():

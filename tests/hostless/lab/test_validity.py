@@ -29,7 +29,7 @@ def test_a_good_trial_passes(row):
         ({"counters": {"duplicates": 2}}, "2 messages came twice"),
         ({"counters": {"lost": 1}}, "1 messages were lost"),
         ({"host_seconds": 7.0}, "the window was 6.00 s for the load, 7.00 s for the hosts"),
-        ({"clock_drift": 0.06}, "6% slower"),
+        ({"clock_drift": 0.06}, "changed by 6%"),
         ({"slowdown": 0.8}, "80% slower"),
         ({"doubts": ["uwsgi.service on app1 was restarted during the measurement"]}, "was restarted"),
         ({"measured": False, "failure": "no host"}, "no host"),
