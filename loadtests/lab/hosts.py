@@ -64,8 +64,14 @@ class Hosts:
         return self.first("nginx", "edge")
 
     @property
+    def loads(self) -> list[Host]:
+        """The hosts that make load. With several, the first leads and each of them has one of Locust's workers."""
+        self.first("locust", "load")
+        return self.in_group("locust", "load")
+
+    @property
     def load(self) -> Host:
-        return self.first("locust", "load")
+        return self.loads[0]
 
     @property
     def app(self) -> list[Host]:
@@ -74,8 +80,7 @@ class Hosts:
     @property
     def serving(self) -> list[Host]:
         """All hosts but those that only make load."""
-        load = self.in_group("locust", "load")
-        return [host for host in self.all if host not in load]
+        return [host for host in self.all if host not in self.in_group("locust", "load")]
 
     @property
     def shared_machine(self) -> bool:
@@ -140,24 +145,28 @@ class Hosts:
     # The load process
 
     def start_load(self, arguments: list[str]) -> subprocess.Popen[str]:
-        """Start Locust on the load host; it ends by itself after `LOAD_SECONDS` at most."""
-        command = shlex.join([LOCUST, *arguments])
-        return self.start(
-            self.load,
-            f"cd {CODE} && ulimit -n $(ulimit -Hn); echo $$ > {REMOTE_PREFIX}.pid; exec timeout {LOAD_SECONDS} {command}",
-        )
+        """Start Locust on the load hosts; it ends by itself after `LOAD_SECONDS` at most. The process is the one that leads."""
+        if len(self.loads) == 1:
+            return self.start(self.load, bounded(arguments, "lead"))
+        leader = self.start(self.load, bounded([*arguments, "--master", "--expect-workers", str(len(self.loads))], "lead"))
+        worker = [*arguments[: arguments.index("--headless")], "--worker", "--master-host", self.load.variables["ansible_host"]]
+        # Locust's leader tells its workers everything else, and to end.
+        self.run_all(self.loads, f"sh -c {shlex.quote(bounded(worker, 'worker'))} > {REMOTE_PREFIX}-worker.log 2>&1 < /dev/null &")
+        return leader
 
     def stop_load(self) -> None:
-        self.run(self.load, f"test ! -f {REMOTE_PREFIX}.pid || kill $(cat {REMOTE_PREFIX}.pid) 2>/dev/null; true")
+        self.run_all(self.loads, f"cat {REMOTE_PREFIX}-*.pid 2>/dev/null | xargs -r kill 2>/dev/null; true")
 
     def read_load_file(self, path: str) -> str:
         return self.run(self.load, f"cat {shlex.quote(path)} && rm -f {shlex.quote(path)}")
 
     def put_on_load(self, path: str, text: str) -> None:
-        self.run(self.load, f"umask 077; cat > {shlex.quote(path)}", stdin=text)
+        """Write a file on every load host: each of them has users that read it."""
+        for host in self.loads:
+            self.run(host, f"umask 077; cat > {shlex.quote(path)}", stdin=text)
 
     def clean_load(self) -> None:
-        self.run(self.load, f"rm -f {REMOTE_PREFIX}*")
+        self.run_all(self.loads, f"rm -f {REMOTE_PREFIX}*")
 
     def restart(self, services: list[str]) -> None:
         """Restart the units of these services on the app hosts."""
@@ -265,7 +274,15 @@ class Hosts:
         return {name: " · ".join(out.splitlines()) for name, out in self.run_all(self.all, command).items()}
 
     def load_code_hash(self) -> str:
-        return self.run(self.load, f"cd {CODE} && {HASH_COMMAND}").split()[0]
+        """The hash of the load hosts' users and scenarios; `mixed` where they have different ones."""
+        found = {out.split()[0] for out in self.run_all(self.loads, f"cd {CODE} && {HASH_COMMAND}").values()}
+        return found.pop() if len(found) == 1 else "mixed"
+
+
+def bounded(arguments: list[str], role: str) -> str:
+    """The command line of a Locust process that ends after `LOAD_SECONDS` at most and leaves its process id."""
+    command = shlex.join([LOCUST, *arguments])
+    return f"cd {CODE} && ulimit -n $(ulimit -Hn); echo $$ > {REMOTE_PREFIX}-{role}.pid; exec timeout {LOAD_SECONDS} {command}"
 
 
 ASK = """

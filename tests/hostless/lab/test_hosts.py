@@ -1,6 +1,8 @@
 """What the lab makes of an inventory."""
 
-from loadtests.lab.hosts import hosts_of
+import pytest
+
+from loadtests.lab.hosts import Host, Hosts, hosts_of
 
 LISTED = {
     "_meta": {
@@ -25,3 +27,50 @@ def test_hosts_have_their_groups_and_variables():
 
 def test_a_name_without_an_address_is_no_host():
     assert "not-a-host" not in {host.name for host in hosts_of(LISTED)}
+
+
+class Commands(Hosts):
+    """Notes the commands that would go to hosts."""
+
+    def __init__(self, *loads):
+        self.all = [Host(name, {"ansible_host": f"198.18.0.{41 + i}"}, {"locust"}) for i, name in enumerate(loads)]
+        self.all.append(Host("edge", {"ansible_host": "198.18.0.11"}, {"nginx"}))
+        self.started, self.ran = [], []
+
+    def start(self, host, command):
+        self.started.append((host.name, command))
+
+    def run(self, host, command, **_):
+        self.ran.append((host.name, command))
+        return ""
+
+
+ARGUMENTS = ["-f", "loadtests/scenarios/pages.py", "--host", "https://here", "--headless", "-u", "4"]
+
+
+def test_one_load_host_runs_locust_alone():
+    hosts = Commands("load")
+    hosts.start_load(ARGUMENTS)
+    ((name, command),) = hosts.started
+    assert name == "load" and "--master" not in command and command.endswith("-u 4")
+    assert hosts.ran == []
+
+
+def test_several_load_hosts_have_a_leader_and_a_worker_each():
+    hosts = Commands("load", "load2")
+    assert [host.name for host in hosts.serving] == ["edge"]
+    hosts.start_load(ARGUMENTS)
+    ((leader, command),) = hosts.started
+    assert leader == "load" and command.endswith("-u 4 --master --expect-workers 2")
+    assert {name for name, _ in hosts.ran} == {"load", "load2"}
+    for _, command in hosts.ran:
+        assert "--host https://here --worker --master-host 198.18.0.41" in command and "--headless" not in command
+        assert command.endswith("< /dev/null &")  # SSH would wait for it otherwise
+
+
+@pytest.mark.parametrize("loads", [("load",), ("load", "load2")])
+def test_what_users_read_and_what_ends_them_reaches_every_load_host(loads):
+    hosts = Commands(*loads)
+    hosts.put_on_load("/tmp/sessions", "{}")
+    hosts.stop_load()
+    assert sorted(name for name, _ in hosts.ran) == sorted([*loads, *loads])
