@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ INTERRUPTED = 130
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
+    for signum in (signal.SIGINT, signal.SIGTERM):  # a shell that runs it in the background has switched SIGINT off
+        signal.signal(signum, signal.default_int_handler)
     try:
         return options.action(options)
     except LabError as error:

@@ -28,13 +28,15 @@ from .trial import (
     run_trial,
     timetable,
 )
-from .validity import is_generators_fault, reasons_against
+from .validity import is_generators_fault, is_machines_fault, reasons_against
 
 MOST_SESSIONS = 100
 """Accounts that the chat users share, however many users there are."""
 RESTART_SECONDS = 30
 MOST_SPOILED = 3
 """Trials in a row that a host may spoil."""
+MOST_UNCALM = 4
+"""Trials of one point of a capacity search of which the machine's speed may spoil all."""
 POINTS_GUESS = 8
 """Steps of a capacity search, for the remaining time."""
 
@@ -272,6 +274,16 @@ class Run:
         self.spoiled = 0
         return row
 
+    def take_calmly(self, scenario: Scenario, slot: Slot, changes: dict[str, Any]) -> dict[str, Any]:
+        """A trial that is taken again while only the machine's speed speaks against it: that says nothing about a rate."""
+        for left in reversed(range(MOST_UNCALM)):
+            row = self.take_one(scenario, slot, changes)
+            if not left or not is_machines_fault(row["reasons"]):
+                break
+            self.result["discarded"].append(row)
+            self.within_time(scenario)
+        return row
+
     def search(self, scenario: Scenario, candidate: str) -> None:
         """Find the candidate's capacity, going on from the points that are there."""
         wanted, here = scenario.capacity, self.result["capacity"].setdefault(scenario.name, {})
@@ -280,7 +292,7 @@ class Run:
         while (rate := capacity.next_rate(points, wanted)) is not None:
             self.within_time(scenario)
             slot = Slot(len(points) + 1, scenario.name, candidate, False, self.result["seed"] + len(points))
-            row = self.take_one(scenario, slot, {wanted.vary: rate})
+            row = self.take_calmly(scenario, slot, {wanted.vary: rate})
             fault = is_generators_fault(row["reasons"])
             points.append(capacity.judge(row, rate, scenario.objective, row["reasons"], fault))
             here[candidate] = capacity.conclude(points, wanted)

@@ -89,5 +89,10 @@ def surroundings(row: dict[str, Any], gate: Gate) -> list[str]:
     return reasons
 
 
+def is_machines_fault(reasons: list[str]) -> bool:
+    """Whether the machine's speed is all that speaks against a trial: the same load may hold at another moment."""
+    return bool(reasons) and all(reason.startswith(("the machine's speed ", "the servers' CPUs ")) for reason in reasons)
+
+
 def is_generators_fault(reasons: list[str]) -> bool:
     return any(reason.startswith("the generator ") for reason in reasons)

@@ -269,6 +269,16 @@ def test_capacity_is_searched_after_the_rounds_and_goes_on_after_an_interruption
     assert "latency against throughput" in render(result)
 
 
+def test_a_rate_does_not_break_because_the_machine_was_slow(quick, plan_data, world, tmp_path, monkeypatch):
+    plan_data["scenarios"]["pages"]["capacity"] = {"vary": "request_rate", "from": 100, "to": 200, "candidates": ["mixed"]}
+    plan, taken = parse_plan(plan_data, world, "bench.yml"), quick[1]
+    # The first two trials of the search are slow at their end.
+    monkeypatch.setattr(run.calibration, "drift", lambda *_: 0.3 if len(taken) in (17, 18) else 0.0)
+    result = run.bench(plan, NoHosts(), 5, tmp_path)
+    assert [(p["rate"], p["held"]) for p in result["capacity"]["pages"]["mixed"]["points"]] == [(100, True), (200, True)]
+    assert len(result["discarded"]) == 2
+
+
 class LocalHosts(NoHosts):
     """Runs the load here; the samplers count for a server that costs 1 ms of CPU per request."""
 
