@@ -16,6 +16,7 @@ from .settings import Settings
 MEMORY_GIB = {"docker": 4, "libvirt": 7, "virtualbox": 7}
 DISK_GIB = 10
 OPEN_FILES = 16384
+INOTIFY_INSTANCES = 512  # six clusters of containers used up the kernel's usual 128
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,15 @@ def open_files() -> Finding:
     return Finding("warn", f"up to {hard} open files a process, {OPEN_FILES} are used", "raise the hard limit (ulimit -Hn)")
 
 
+def watches() -> Finding:
+    """Each container's systemd takes some of the kernel's inotify instances; without one a host does not boot."""
+    most = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    if most >= INOTIFY_INSTANCES:
+        return Finding("ok", f"up to {most} inotify instances a user")
+    remedy = f"as root: sysctl fs.inotify.max_user_instances={INOTIFY_INSTANCES}"
+    return Finding("warn", f"up to {most} inotify instances a user: enough for one cluster, hardly for several", remedy)
+
+
 def ports(settings: Settings) -> Finding:
     if settings.provider == "docker" and not engine.answers():
         return Finding("warn", "ports: unknown without an engine")
@@ -117,8 +127,7 @@ def run(settings: Settings) -> int:
     if settings.local:
         # Virtual machines want an engine too: releases are built in a container.
         checks += [lambda: vagrant(provider), docker_engine, base_image]
-        if provider != "docker":
-            checks += [lambda: hypervisor(provider), box]
+        checks += [watches] if provider == "docker" else [lambda: hypervisor(provider), box]
         checks += [lambda: ports(settings)]
     findings = [check() for check in checks]
     for finding in findings:
