@@ -1,5 +1,6 @@
 """The verbs behind the Makefile: `python -m cluster VERB`."""
 
+import errno
 import json
 import os
 import shlex
@@ -323,6 +324,12 @@ def main() -> int:
     except BrokenPipeError:  # `make status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" where {error.filename} lies" if error.filename else ""
+        print(f"laurel: the disk is full{where}; make room, as with make clean, and run the same command again", file=sys.stderr)
+        return CODE_BAD_INPUT
     except KeyboardInterrupt:
         print("\nlaurel: interrupted; the same command goes on from where this one was", file=sys.stderr)
         return 130

@@ -6,6 +6,7 @@ from pathlib import Path
 from cluster.paths import ROOT
 from flows import table
 
+from . import cves
 from .scores import EXCEPTIONS, JUDGES
 
 RESULTS, PAGE = ROOT / "docs/security.json", ROOT / "docs/security.md"
@@ -64,4 +65,13 @@ def render(results: dict) -> str:
         "",
     ]
     lines += table()
+    lines += [
+        "",
+        "## Known vulnerabilities, and what answers them",
+        "",
+        "From [cves.yml](../tests/audit/cves.yml), which says where it knows them from. The tests assert the versions of the locks, and",
+        "the settings.",
+        "",
+    ]
+    lines += cves.table()
     return "\n".join(lines) + "\n"

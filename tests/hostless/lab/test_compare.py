@@ -2,13 +2,19 @@
 
 import copy
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from loadtests.lab import results
 from loadtests.lab.compare import compare, render, unpaired
 from loadtests.lab.errors import LabError
 from loadtests.lab.plan import parse_plan
 from loadtests.lab.statistics import summarise
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -48,6 +54,18 @@ def test_results_of_another_kind_are_refused(result):
         compare(a, b)
     with pytest.raises(LabError, match="share no scenario: pages and chat"):
         compare(a, b | {"summary": {"chat": {}}})
+
+
+def test_a_result_that_is_cut_in_half_is_one_line_and_stays_as_it_is(result, tmp_path):
+    results.write(tmp_path, result(400, 1))
+    file = tmp_path / "result.json"
+    half = file.read_bytes()[: file.stat().st_size // 2]
+    file.write_bytes(half)
+    done = subprocess.run([sys.executable, "-m", "loadtests.lab", "report", tmp_path], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "result.json is no JSON" in line and "make bench" in line
+    assert file.read_bytes() == half and list(tmp_path.iterdir()) == [file]
 
 
 def test_three_trials_are_too_few():
