@@ -29,7 +29,7 @@ from . import (
     status,
     virtual,
 )  # fmt: skip
-from .console import Failure, say, step
+from .console import Failure, patiently, say, step
 from .paths import ROOT, VENV
 from .paths import inventory as folder_of
 from .settings import Settings
@@ -230,7 +230,7 @@ def bench(chosen: Settings, plan: str = "bench") -> int:
 
 
 def lab(*words: str) -> int:
-    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.lab", *words], cwd=ROOT)
+    return patiently([VENV / "bin/python", "-m", "loadtests.lab", *words], cwd=ROOT)
 
 
 def report(chosen: Settings) -> int:
@@ -250,7 +250,7 @@ def lab_check(chosen: Settings) -> int:
 
 def feed_check(chosen: Settings) -> int:
     """Publish, read on every transport, restart what may restart; exit code 1 where a message was lost, doubled or late in line."""
-    return subprocess.call([str(VENV / "bin/python"), "-m", "loadtests.feedcheck"], cwd=ROOT)
+    return patiently([VENV / "bin/python", "-m", "loadtests.feedcheck"], cwd=ROOT)
 
 
 def audit(chosen: Settings) -> int:

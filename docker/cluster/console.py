@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .paths import LOGS
 
@@ -61,6 +62,19 @@ def run(command: Sequence[str | Path], *, log: str, cwd: Path | None = None, env
     if code:
         tail = path.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         raise Failure(f"`{argv[0]}` ended with code {code}; the whole log is {path}\n    " + "\n    ".join(tail))
+
+
+def patiently(command: Sequence[str | Path], **how: Any) -> int:
+    """The exit code of a command that is let end by itself after ctrl-C: the terminal tells it too, and it has things to put back.
+
+    subprocess.call would kill it a quarter of a second later.
+    """
+    process = subprocess.Popen([str(word) for word in command], **how)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 def output(command: Sequence[str | Path]) -> str | None:

@@ -1,6 +1,8 @@
 """What a person sees of a verb."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,19 @@ def test_two_verbs_do_not_change_an_environment_at_once(tmp_path, monkeypatch):
         monkeypatch.setenv(lock.HELD, "local")
     with lock.exclusive("local", "topology"):
         pass
+
+
+CTRL_C = """
+import os, signal, sys, threading
+from cluster import console
+
+child = "import time; print('up', flush=True); time.sleep(1.5); print('put back', flush=True); exit(7)"
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(console.patiently([sys.executable, "-c", child]))
+"""
+
+
+def test_after_ctrl_c_a_command_may_put_things_back():
+    done = subprocess.run([sys.executable, "-c", CTRL_C], cwd=Path(console.__file__).parents[1], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (7, "up\nput back\n"), done.stderr
