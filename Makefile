@@ -90,7 +90,7 @@ locust-stop: ## Stop Locust's web UI
 	@$(LAUREL) locust-stop
 bench: ## Compare the topologies under load, in ten minutes at most; SCENARIO=push for one alone, RESUME=results/…
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) bench
-bench-full: ## All eleven scenarios, unattended, about 40 minutes; RESUME=results/… goes on with one
+bench-full: ## All eleven scenarios, unattended, about an hour; RESUME=results/… goes on with one
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) bench-full
 report: ## The newest result again, as a table and report.html; or RESULT=results/…
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) report
