@@ -1,6 +1,7 @@
 """How much a candidate takes before the objective breaks: which rate to try next, and what the points say together.
 
-The search doubles the rate until a trial misses the objective, then halves the distance (on a logarithmic scale). It is a pure
+A point that only the machine's speed speaks against is `spoiled`: it says nothing about its rate, and ends the search, which can be
+taken up again. The search doubles the rate until a trial misses the objective, then halves the distance (on a logarithmic scale). It is a pure
 function of the points so far, so that an unfinished search goes on where it was.
 """
 
@@ -25,6 +26,8 @@ def next_rate(points: list[dict[str, Any]], capacity: Capacity) -> float | None:
     held, broke = bounds(points)
     if not points:
         return capacity.lowest
+    if points[-1].get("spoiled"):
+        return None
     if len(points) >= MOST_POINTS:
         return None
     if broke is None:
@@ -36,7 +39,7 @@ def next_rate(points: list[dict[str, Any]], capacity: Capacity) -> float | None:
 
 def bounds(points: list[dict[str, Any]]) -> tuple[float | None, float | None]:
     """The highest rate that held below the lowest that broke, and that one; None where there is none."""
-    broke = min((p["rate"] for p in points if not p["held"]), default=None)
+    broke = min((p["rate"] for p in points if not p["held"] and not p.get("spoiled")), default=None)
     held = max((p["rate"] for p in points if p["held"] and (broke is None or p["rate"] < broke)), default=None)
     return held, broke
 
@@ -67,7 +70,9 @@ def conclude(points: list[dict[str, Any]], capacity: Capacity) -> dict[str, Any]
     first = next((p for p in points if p["rate"] == broke), None)
     at_least = held is not None and (broke is None or bool(first and first["generator"]))
     best = next((p for p in points if p["rate"] == held and p["held"]), None)
-    if broke is None:
+    if points[-1].get("spoiled"):
+        limit, at_least = f"the search ended early: {points[-1]['why']}", held is not None
+    elif broke is None:
         limit = f"the search ends at {capacity.highest:g}"
     elif first["generator"]:
         limit = f"the generator: {first['why']}"
@@ -94,7 +99,7 @@ def fit_usl(points: list[dict[str, Any]]) -> dict[str, Any] | None:
 
     `{"alone", "contention", "coherency", "r2", "peak_concurrency", "peak"}`; the peak is None where the curve has none.
     """
-    good = [p for p in points if p.get("mean_ms") and p.get("throughput")]
+    good = [p for p in points if p.get("mean_ms") and p.get("throughput") and not p.get("spoiled")]
     x = np.array([p["throughput"] * p["mean_ms"] / 1e3 for p in good])
     y = np.array([p["throughput"] for p in good])
     if len(good) < FEWEST_FOR_FIT or np.ptp(x) == 0:

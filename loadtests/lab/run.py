@@ -36,7 +36,7 @@ RESTART_SECONDS = 30
 MOST_SPOILED = 3
 """Trials in a row that a host may spoil."""
 MOST_UNCALM = 4
-"""Trials of one point of a capacity search of which the machine's speed may spoil all."""
+"""Trials in one place of which the machine's speed may spoil all."""
 POINTS_GUESS = 8
 """Steps of a capacity search, for the remaining time."""
 
@@ -208,10 +208,11 @@ class Run:
         else:
             self.within_time(scenario)
             row = self.take_one(scenario, slot)
-            if not row["valid"] and self.has_spare_time():
+            left = MOST_UNCALM - 1 if is_machines_fault(row["reasons"]) else 1
+            while not row["valid"] and left and self.has_spare_time():
                 self.progress.say(f"  {slot.id} was INVALID ({row['reasons'][0]}); once more")
                 self.result["discarded"].append(row)
-                row = self.take_one(scenario, slot)
+                row, left = self.take_one(scenario, slot), left - 1
         self.result["trials"].append(row)
         self.write()
         self.progress.trial(row, scenario.rounds, 0 if why else trial_seconds(scenario))
@@ -288,6 +289,8 @@ class Run:
         """Find the candidate's capacity, going on from the points that are there."""
         wanted, here = scenario.capacity, self.result["capacity"].setdefault(scenario.name, {})
         points = here.get(candidate, {}).get("points", [])
+        if points and points[-1].get("spoiled"):
+            points.pop()  # an earlier run gave up here; this one may find a calmer moment
         expected = POINTS_GUESS - len(points)
         while (rate := capacity.next_rate(points, wanted)) is not None:
             self.within_time(scenario)
@@ -295,6 +298,7 @@ class Run:
             row = self.take_calmly(scenario, slot, {wanted.vary: rate})
             fault = is_generators_fault(row["reasons"])
             points.append(capacity.judge(row, rate, scenario.objective, row["reasons"], fault))
+            points[-1]["spoiled"] = is_machines_fault(row["reasons"])
             here[candidate] = capacity.conclude(points, wanted)
             self.write()
             expected -= 1

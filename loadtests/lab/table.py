@@ -77,6 +77,8 @@ def value_of(facts: dict[str, Any], figure: str) -> float | None:
 
 
 def capacity_words(found: dict[str, Any]) -> str:
+    if found["rate"] is None and found["points"][-1].get("spoiled"):
+        return f"not found ({found['limit']})"
     if found["rate"] is None:
         return f"below {min(p['rate'] for p in found['points']):,.0f}/s ({found['limit']})"
     return f"{'at least ' if found['at_least'] else ''}{found['rate']:,.0f}/s ({found['limit']})"

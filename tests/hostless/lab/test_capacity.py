@@ -4,6 +4,7 @@ import pytest
 
 from loadtests.lab.capacity import conclude, fit_usl, judge, next_rate, usl
 from loadtests.lab.declaration import Capacity, Objective
+from loadtests.lab.table import capacity_words
 
 SEARCH = Capacity("request_rate", 50, 4000, ("mixed",))
 
@@ -67,3 +68,14 @@ def test_the_law_is_found_again_from_points_that_follow_it():
 
 def test_three_points_are_too_few_for_the_law():
     assert fit_usl([{"throughput": 1.0, "mean_ms": 1.0}] * 3) is None
+
+
+def test_a_point_that_the_machine_spoiled_says_nothing_and_ends_the_search():
+    spoiled = {"rate": 200, "held": False, "spoiled": True, "generator": False, "why": "the machine's speed changed by 50%"}
+    points = [{"rate": 100, "held": True, "throughput": 99.0}, spoiled]
+    assert next_rate(points, SEARCH) is None
+    found = conclude(points, SEARCH)
+    assert (found["rate"], found["at_least"]) == (100, True)
+    assert found["limit"] == "the search ended early: the machine's speed changed by 50%"
+    nothing = conclude(points[1:], SEARCH)
+    assert nothing["rate"] is None and "not found" in capacity_words(nothing)
