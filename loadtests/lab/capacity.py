@@ -1,8 +1,8 @@
 """How much a candidate takes before the objective breaks: which rate to try next, and what the points say together.
 
 A point that only the machine's speed speaks against is `spoiled`: it says nothing about its rate, and ends the search, which can be
-taken up again. The search doubles the rate until a trial misses the objective, then halves the distance (on a logarithmic scale). It is a pure
-function of the points so far, so that an unfinished search goes on where it was.
+taken up again. The search doubles the rate until a trial misses the objective, then halves the distance (on a logarithmic scale). It
+is a pure function of the points so far, so that an unfinished search goes on where it was.
 """
 
 import math
