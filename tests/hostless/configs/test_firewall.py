@@ -31,7 +31,7 @@ def test_nft_accepts_the_rules(host, variant, name):
         ("app1", {22: ANY, 3031: EDGE, 9001: EDGE, 9002: EDGE}),
         ("app2", {22: ANY, 3031: EDGE, 9001: EDGE, 9002: EDGE}),
         ("data", {22: ANY, 5432: APP, 6379: APP, 8883: APP | LOAD}),
-        ("load", {22: ANY, 8089: ANY}),
+        ("load", {22: ANY, 8089: ANY, 5557: LOAD}),
     ],
 )
 def test_a_host_lets_in_only_who_has_business_there(rendered, name, expected):
