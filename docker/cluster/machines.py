@@ -48,10 +48,11 @@ def check_ports(cluster: Cluster) -> None:
             except OSError as error:
                 raise Failure(f"port {port} on {cluster.bind} cannot be had ({error.strerror}); choose another: {another}") from error
         if port in kept:
-            # Free as long as that container is stopped, but Vagrant refuses it all the same.
+            # It looks free while that container is stopped, but Vagrant refuses it all the same.
             name, checkout = kept[port]
             remedy = f"make -C {checkout} destroy" if checkout else f"docker rm --force {name}"
-            raise Failure(f"port {port} belongs to {name}, which is stopped; choose another: {another}, or remove that one: {remedy}")
+            why = f"port {port} is kept by the container {name}, even while that is stopped"
+            raise Failure(f"{why}; choose another: {another}, or remove that one: {remedy}")
 
 
 def remove_leftovers(cluster: Cluster) -> None:

@@ -151,7 +151,14 @@ class Hosts:
         leader = self.start(self.load, bounded([*arguments, "--master", "--expect-workers", str(len(self.loads))], "lead"))
         worker = [*arguments[: arguments.index("--headless")], "--worker", "--master-host", self.load.variables["ansible_host"]]
         # Locust's leader tells its workers everything else, and to end.
-        self.run_all(self.loads, f"sh -c {shlex.quote(bounded(worker, 'worker'))} > {REMOTE_PREFIX}-worker.log 2>&1 < /dev/null &")
+        command = f"sh -c {shlex.quote(bounded(worker, 'worker'))} > {REMOTE_PREFIX}-worker.log 2>&1 < /dev/null &"
+        try:
+            self.run_all(self.loads, command)
+        except BaseException:
+            # Nobody has the leader yet, so nobody else would end it.
+            leader.kill()
+            self.run(self.load, f"kill $(cat {REMOTE_PREFIX}-lead.pid) 2>/dev/null; true")
+            raise
         return leader
 
     def stop_load(self) -> None:

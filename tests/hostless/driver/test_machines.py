@@ -83,9 +83,7 @@ def test_a_port_of_a_stopped_container_of_others_is_named_with_its_owner(engine,
     """Nobody listens there, so it looks free; Vagrant refuses it."""
     cluster = settle(HTTP_PORT="18080")
     monkeypatch.setattr(containers, "ports_of_others", lambda _: {18080: ("laurel-0-edge", "/there")})
-    with pytest.raises(
-        Failure, match=r"port 18080 belongs to laurel-0-edge, which is stopped; .* HTTP_PORT=19080, .*: make -C /there destroy"
-    ):
+    with pytest.raises(Failure, match=r"port 18080 is kept by the container laurel-0-edge, .* HTTP_PORT=19080, .*: make -C /there destroy"):
         machines.check_ports(cluster)
     monkeypatch.setattr(containers, "ports_of_others", lambda _: {18080: ("web", None)})
     with pytest.raises(Failure, match="docker rm --force web"):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from loadtests.lab.errors import LabError
 from loadtests.lab.hosts import Host, Hosts, hosts_of
 
 LISTED = {
@@ -74,3 +75,23 @@ def test_what_users_read_and_what_ends_them_reaches_every_load_host(loads):
     hosts.put_on_load("/tmp/sessions", "{}")
     hosts.stop_load()
     assert sorted(name for name, _ in hosts.ran) == sorted([*loads, *loads])
+
+
+def test_a_worker_that_cannot_be_started_leaves_no_leader(monkeypatch):
+    hosts, killed = Commands("load", "load2"), []
+
+    class Leader:
+        def kill(self):
+            killed.append("here")
+
+    def fail_on_the_second(host, command, **_):
+        if host.name == "load2":
+            raise LabError("load2 can't be reached")
+        killed.append(command) if "kill" in command else None
+        return ""
+
+    monkeypatch.setattr(hosts, "start", lambda *_: Leader())
+    monkeypatch.setattr(hosts, "run", fail_on_the_second)
+    with pytest.raises(LabError, match="load2"):
+        hosts.start_load(ARGUMENTS)
+    assert killed == ["here", "kill $(cat /tmp/laurel-lab-lead.pid) 2>/dev/null; true"]

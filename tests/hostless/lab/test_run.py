@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -372,3 +373,36 @@ def test_logs_count_against_the_address_that_was_measured():
         "edge: app.service: killed by the OOM killer",
     ]
     assert len(log_doubts(found, "https://wsgi.laurel.test:8443")) == 1
+
+
+LONG_RUN = """
+import time
+from loadtests.lab import __main__ as lab
+
+def long(options):
+    try:
+        print("up", flush=True)
+        time.sleep(30)
+    finally:
+        print("put back", flush=True)
+
+lab.do_plan = long
+raise SystemExit(lab.main(["plan"]))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_a_run_put_things_back_even_in_the_background(signum):
+    def in_the_background():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does with `&`
+
+    root = Path(__file__).resolve().parents[3]
+    process = subprocess.Popen([sys.executable, "-c", LONG_RUN], cwd=root, stdout=subprocess.PIPE, text=True, preexec_fn=in_the_background)
+    try:
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signum)
+        output, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, output) == (130, "put back\n")
