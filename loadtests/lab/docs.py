@@ -5,6 +5,7 @@
 
 import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def scenario(name: str, part: dict[str, Any], result: dict[str, Any], drawn: dic
     """The section of a scenario: its question, the answer in words, the plots, the numbers."""
     figure, main = part["figures"]["cpu_us"], part["figure"]
     own = [] if main == "cpu_us" else [words.SHORT[main]]
-    head = ["candidate", f"{part['unit']}s/s", "p50 ms", "p99 ms", "CPU µs", "CPU ratio", *own, *(f"{o} ratio" for o in own), "bottleneck"]
+    units = re.sub("ys$", "ies", part["unit"] + "s")
+    head = ["candidate", f"{units}/s", "p50 ms", "p99 ms", "CPU µs", "CPU ratio", *own, *(f"{o} ratio" for o in own), "bottleneck"]
     rows = []
     for candidate, facts in part["candidates"].items():
         if not facts["valid"]:
