@@ -10,7 +10,8 @@ from .reading import Reader, read_yaml
 from .world import World
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios"
-UNITS = ("request", "delivery", "socket", "return")
+# One, and many.
+UNITS = {"request": "requests", "delivery": "deliveries", "socket": "sockets", "return": "returns"}
 FIGURES = {
     "cpu_us": "µs of server CPU per {unit}",
     "p50": "ms, median latency",

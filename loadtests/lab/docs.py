@@ -5,11 +5,11 @@
 
 import datetime
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from . import results
+from .declaration import UNITS
 from .errors import LabError
 from .report import plots, words
 from .speed import adjusted
@@ -45,7 +45,7 @@ def publish(source: Path | None) -> list[Path]:
 
 
 def trimmed(result: dict[str, Any]) -> dict[str, Any]:
-    return result | {"trials": [{k: v for k, v in t.items() if k not in DROPPED} for t in result["trials"]], "discarded": []}
+    return result | {kind: [{k: v for k, v in t.items() if k not in DROPPED} for t in result[kind]] for kind in ("trials", "discarded")}
 
 
 def pages(result: dict[str, Any]) -> dict[str, str]:
@@ -108,8 +108,8 @@ def scenario(name: str, part: dict[str, Any], result: dict[str, Any], drawn: dic
     """The section of a scenario: its question, the answer in words, the plots, the numbers."""
     figure, main = part["figures"]["cpu_us"], part["figure"]
     own = [] if main == "cpu_us" else [words.SHORT[main]]
-    units = re.sub("ys$", "ies", part["unit"] + "s")
-    head = ["candidate", f"{units}/s", "p50 ms", "p99 ms", "CPU µs", "CPU ratio", *own, *(f"{o} ratio" for o in own), "bottleneck"]
+    rate = f"{UNITS[part['unit']]}/s"
+    head = ["candidate", rate, "p50 ms", "p99 ms", "CPU µs", "CPU ratio", *own, *(f"{o} ratio" for o in own), "bottleneck"]
     rows = []
     for candidate, facts in part["candidates"].items():
         if not facts["valid"]:
@@ -129,18 +129,19 @@ def scenario(name: str, part: dict[str, Any], result: dict[str, Any], drawn: dic
     lines += ["", *(f"![{name}: {kind.replace('-', ' ')}](results/{name}-{kind}.svg)\n" for kind in drawn)]
     lines += table(head, rows)
     if result["capacity"].get(name):
-        lines += ["", *capacity(result["capacity"][name])]
+        lines += ["", *capacity(result["capacity"][name], part["unit"], result["plan"]["scenarios"][name]["capacity"]["vary"])]
     return lines
 
 
-def capacity(found: dict[str, Any]) -> list[str]:
+def capacity(found: dict[str, Any], unit: str, vary: str) -> list[str]:
     rows = []
     for name, search in found.items():
         law = search["usl"]
         fit = f"contention {law['contention']:.3f}, coherency {law['coherency']:.5f}, R² {law['r2']:.2f}" if law else "too few points"
         limit = in_words(search["bottleneck"]) if search["bottleneck"] else ""
-        rows.append([name, capacity_words(search), str(len(search["points"])), fit, limit])
-    return table(["capacity of", "holds", "points", "Universal Scalability Law", "bottleneck"], rows)
+        throughput = "" if search["throughput"] is None else f"{search['throughput']:,.0f}"
+        rows.append([name, capacity_words(search), throughput, str(len(search["points"])), fit, limit])
+    return table(["capacity of", f"holds, by {vary}", f"{UNITS[unit]}/s", "points", "Universal Scalability Law", "bottleneck"], rows)
 
 
 def number(value: dict[str, float] | None) -> str:
@@ -148,12 +149,11 @@ def number(value: dict[str, float] | None) -> str:
 
 
 def provenance(result: dict[str, Any]) -> list[str]:
-    bad = {}
-    for trial in result["trials"]:
-        if not trial["valid"]:
-            bad.setdefault("; ".join(trial["reasons"]), []).append(trial["id"])
-    lines = ["## INVALID", ""] + ([f"- {', '.join(trials)}: {reasons}" for reasons, trials in bad.items()] or ["No trial."])
-    return [*lines, "", "## Where it comes from", "", *table(["", ""], [[k, v] for k, v in words.provenance_rows(result)])]
+    lines = []
+    for head, trials in (("INVALID", result["trials"]), ("Refused, and taken again", result["discarded"])):
+        found = [f"- {', '.join(ids)}: {reasons}" for reasons, ids in words.by_reason(trials)]
+        lines += [f"## {head}", "", *(found or ["No trial."]), ""]
+    return [*lines, "## Where it comes from", "", *table(["", ""], [[k, v] for k, v in words.provenance_rows(result)])]
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -33,9 +33,9 @@ def render(result: dict[str, Any]) -> str:
         columns=columns,
         rows=rows,
         scenarios=[scenario(name, part, result) for name, part in result["summary"].items()],
-        invalid=by_reason(result["trials"]),
+        invalid=words.by_reason(result["trials"]),
         invalid_count=sum(not t["valid"] for t in result["trials"]),
-        discarded=by_reason(result["discarded"]),
+        discarded=words.by_reason(result["discarded"]),
         against=against,
         capacity_words=capacity_words,
         in_words=in_words,
@@ -75,12 +75,3 @@ CPU_CAPTION = "Server CPU by hop, from the kernel's exact counters of each unit;
 LATENCY_CAPTION = "Latency by percentile, all rounds together. It counts from the moment a request should have started."
 CAPACITY_CAPTION = "Latency against throughput: every step of the capacity search. Above the dashed line the objective is missed."
 DELAY_CAPTION = "Delay against cost: down and to the left is better."
-
-
-def by_reason(trials: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """`(reasons, trials)` of those that are not valid; trials that failed alike stand together."""
-    found: dict[str, list[str]] = {}
-    for trial in trials:
-        if not trial["valid"]:
-            found.setdefault("; ".join(trial["reasons"]), []).append(trial["id"])
-    return list(found.items())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..declaration import FIGURES
+from ..declaration import FIGURES, UNITS
 from ..speed import in_short
 from ..table import capacity_words, value_of
 
@@ -62,11 +62,22 @@ def trust(result: dict[str, Any]) -> str:
     widths = [w for p in parts for w in p["figures"]["cpu_us"]["half_width"].values() if w is not None]
     bad = sum(not t["valid"] for t in result["trials"])
     sentence = f"{bad} of {len(result['trials'])} trials were INVALID" if bad else f"All {len(result['trials'])} trials passed the gate"
+    if again := len(result["discarded"]):
+        sentence += f", {again} more {'was' if again == 1 else 'were'} refused and taken again"
     if floors:
         sentence += f"; the noise floor of CPU (a baseline measured twice) is {max(floors):.1%} at most"
     if widths:
         sentence += f", and intervals reach {max(widths):.1%} to either side at most"
     return sentence + "."
+
+
+def by_reason(trials: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """`(reasons, trials)` of those that are not valid; trials that failed alike stand together."""
+    found: dict[str, list[str]] = {}
+    for trial in trials:
+        if not trial["valid"]:
+            found.setdefault("; ".join(trial["reasons"]), []).append(trial["id"])
+    return list(found.items())
 
 
 def listed(names: list[str]) -> str:
@@ -83,10 +94,14 @@ def answer(name: str, part: dict[str, Any], result: dict[str, Any]) -> list[str]
     for candidate, ratio in part["figures"][figure]["ratios"].items():
         sentences.append(compared(candidate, ratio, part["candidates"][candidate], figure))
     sentences += special(part)
+    if part["unit"] == "delivery" and (told := delivered(name, part, result)):
+        sentences.append(told)
     if told := in_short(part["speed"]):
         sentences.append(f"{told}.")
     for candidate, found in result.get("capacity", {}).get(name, {}).items():
-        sentences.append(f"Capacity of {candidate}: {capacity_words(found)}.")
+        vary = result["plan"]["scenarios"][name]["capacity"]["vary"]
+        reached = "" if found["throughput"] is None else f", {found['throughput']:,.0f} {UNITS[part['unit']]}/s came through"
+        sentences.append(f"Capacity of {candidate}, by {vary}: {capacity_words(found)}{reached}.")
         if found["usl"] and found["usl"]["peak"]:
             law = found["usl"]
             sentences.append(
@@ -127,6 +142,19 @@ def special(part: dict[str, Any]) -> list[str]:
             kernel = facts["kernel_memory_kib_per_unit"]["median"]
             found.append(f"{name}: {each:,.1f} KiB a socket, {kernel:,.1f} of it the kernel's; a GiB holds {2**20 / each:,.0f}.")
     return found
+
+
+def delivered(name: str, part: dict[str, Any], result: dict[str, Any]) -> str:
+    """Each candidate's delivery ratio over all its trials: without those that the gate refused, what was lost would be hidden."""
+    told = []
+    for candidate in part["candidates"]:
+        mine = [t for t in result["trials"] + result["discarded"] if (t["scenario"], t["candidate"]) == (name, candidate)]
+        rows = [t.get("counters", {}) for t in mine]
+        due = sum(counters.get("deliveries_expected", 0) for counters in rows)
+        if due:
+            came = sum(counters.get("deliveries", 0) for counters in rows)
+            told.append(f"{candidate} {came:,} of {due:,} ({came / due:.2%})")
+    return f"Delivered of what was due, recovery from the database included: {', '.join(told)}." if told else ""
 
 
 def isolation_index(part: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -5,6 +5,7 @@ import pytest
 from loadtests.lab import docs, results, run
 from loadtests.lab.errors import LabError
 from loadtests.lab.plan import parse_plan
+from loadtests.lab.report import words
 
 
 def test_the_committed_page_and_plots_are_those_of_the_committed_result():
@@ -38,6 +39,33 @@ def test_a_page_has_the_answer_the_numbers_and_what_was_refused(result):
     assert "](results/pages-cpu.svg)" in page
     assert set(files) == {"results.md", "results/pages-cpu.svg", "results/pages-latency.svg"}
     assert "prefers-color-scheme: dark" in files["results/pages-cpu.svg"]
+
+
+def test_a_page_says_what_was_refused_and_taken_again(result, row):
+    page = docs.pages(docs.trimmed(result | {"discarded": [row(id="1-pages-wsgi", valid=False, reasons=["it slept"])]}))["results.md"]
+    assert "1 of 16 trials were INVALID, 1 more was refused and taken again" in page
+    assert "## Refused, and taken again\n\n- 1-pages-wsgi: it slept\n" in page
+
+
+def test_a_loss_shows_in_the_delivery_ratio_also_where_the_trial_was_taken_again(plan_data, world, row):
+    plan_data |= {"scenarios": {"chat": plan_data["scenarios"]["chat"]}}
+    plan = parse_plan(plan_data, world, "x")
+    came = {"deliveries": 200, "deliveries_expected": 200}
+    trials = [
+        row(id=f"{n}-{t}", scenario="chat", unit="delivery", round=n, twin=t, counters=came) for n in range(1, 5) for t in (False, True)
+    ]
+    lossy = row(id="again", scenario="chat", unit="delivery", valid=False, reasons=["lost"], counters=came | {"deliveries": 150})
+    made = run.new_result(plan, 1) | {"trials": trials, "discarded": [lossy]}
+    part = run.summarise(trials, plan.scenarios)["chat"]
+    assert words.delivered("chat", part, made).endswith(f"{part['baseline']} 1,750 of 1,800 (97.22%).")
+    assert words.delivered("chat", part, made | {"discarded": []}).endswith("1,600 of 1,600 (100.00%).")
+
+
+def test_a_capacity_says_what_is_varied_and_what_came_through(result):
+    found = {"points": [1], "rate": 22, "at_least": False, "limit": "late", "throughput": 2839.3, "bottleneck": None, "usl": None}
+    head, _, line = docs.capacity({"mixed": found}, "delivery", "message_rate")
+    assert head == "| capacity of | holds, by message_rate | deliveries/s | points | Universal Scalability Law | bottleneck |"
+    assert line == "| mixed | 22/s (late) | 2,839 | 1 | too few points |  |"
 
 
 def test_a_page_made_twice_is_the_same(result):
