@@ -40,7 +40,7 @@ export ROOM READINGS
 ROOM_EVENTS ?= 2000
 SUBSCRIBERS ?= 200
 export ROOM_EVENTS SUBSCRIBERS
-export TOPOLOGY HOST UNIT LINES FOLLOW RELEASE WHY STATE FORCE
+export TOPOLOGY HOST UNIT LINES FOLLOW REQUEST RELEASE WHY STATE FORCE DAPHNE UWSGI BACKUP SECRET LEAKED REBOOT
 
 LAUREL = docker/cluster/bootstrap.sh
 
@@ -67,13 +67,29 @@ drain: ## Send nothing new to HOST=app1 (WHY="a new disk"), and move its WebSock
 	@$(LAUREL) drain
 undrain: ## Send to HOST=app1 again
 	@$(LAUREL) undrain
+scale: ## Run DAPHNE=4 and UWSGI=8 processes on each app host
+	@$(LAUREL) scale
+add-host: ## HOST=app3, a new app host, joins the running cluster
+	@$(LAUREL) add-host
+remove-host: ## and goes again: HOST=app3
+	@$(LAUREL) remove-host
+backup: ## Dump the database, prove the dump by restoring and comparing, bring a copy here
+	@$(LAUREL) backup
+backups: ## The backups, on the host and here
+	@$(LAUREL) backups
+restore: ## Put BACKUP=20260131-033000 in the database's place; what was there is kept beside it
+	@$(LAUREL) restore
+rotate-secrets: ## New secrets for old ones, all or SECRET=redis_password; LEAKED=1 ends every session
+	@$(LAUREL) rotate-secrets
+upgrade-os: ## Upgrade the distribution's packages, host by host, drained; REBOOT=1 also edge and data
+	@$(LAUREL) upgrade-os
 maintenance: ## STATE=on: everybody gets a page and 503; STATE=off
 	@$(LAUREL) maintenance
 
 ##@ Look
 status: ## Hosts, units, topology, release, health; FORMAT=json for programs
 	@$(LAUREL) status
-logs: ## A host's journal: HOST=app1, with UNIT=uwsgi, LINES=200, FOLLOW=1
+logs: ## A host's journal: HOST=app1, with UNIT=uwsgi, LINES=200, FOLLOW=1; REQUEST=<id>: one request's way
 	@$(LAUREL) logs
 ssh: ## A shell on a host: HOST=edge
 	@$(LAUREL) ssh
@@ -124,6 +140,6 @@ prepare provision build boot verify side-by-side side-by-side-off:
 
 help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
-		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: plan releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
+.PHONY: plan scale add-host remove-host backup backups restore rotate-secrets upgrade-os releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

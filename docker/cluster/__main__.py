@@ -14,16 +14,20 @@ import yaml
 
 from . import (
     background,
+    backups,
     doctor,
     edge,
     engine,
     inventory,
+    journals,
     lock,
     machines,
     operations,
+    passwords,
     playbook,
     release,
     remote,
+    scale,
     sensor,
     settings,
     status,
@@ -38,9 +42,12 @@ CODE_BAD_INPUT = 2
 # These change hosts, one at a time; the second set wants them there already, and its lock lies on them.
 CHANGING = {
     "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
-    "bench", "bench-full", "feed-check",
+    "bench", "bench-full", "feed-check", "add-host", "remove-host", "rotate-secrets", "impact",
 }  # fmt: skip
-OPERATING = {"topology", "side-by-side", "side-by-side-off", "rollback", "reload", "restart", "drain", "undrain", "maintenance", "plan"}
+OPERATING = {
+    "topology", "side-by-side", "side-by-side-off", "rollback", "reload", "restart", "drain", "undrain", "maintenance", "plan",
+    "scale", "backup", "restore", "upgrade-os",
+}  # fmt: skip
 READY_SECONDS = 30
 # Started, and answering.
 START_LOCUST = """sudo systemctl start locust.service && for i in $(seq 60); do
@@ -78,6 +85,20 @@ def provision(chosen: Settings) -> None:
     with lock.on_hosts(chosen.environment, "deploy"):
         say("  Configuring the hosts (ansible/site.yml)")
         playbook.run("site", chosen.environment, *(["--extra-vars", '{"release_force": true}'] if os.environ.get("FORCE") else []))
+        verify(chosen)
+
+
+def rotate_secrets(chosen: Settings) -> None:
+    """New secrets, and every host brought to them; the release stays."""
+    playbook.validate(chosen.environment)
+    operations.require_built(chosen.environment)
+    passwords.rotate(chosen, bring)
+
+
+def bring(chosen: Settings) -> None:
+    """Every host to what the inventory says, with the release that was built last."""
+    with lock.on_hosts(chosen.environment, "rotate-secrets"):
+        playbook.run("site", chosen.environment)
         verify(chosen)
 
 
@@ -165,7 +186,9 @@ def destroy(chosen: Settings) -> None:
     if cluster.provider == "docker" or virtual.installed(cluster.provider):
         machines.ensure(cluster.provider)
     machines.destroy(cluster)
-    for name in ("addresses.yml", "ssh_config", "ssh/known_hosts", "group_vars/laurel/topology.yml"):
+    for name in (
+        "addresses.yml", "ssh_config", "ssh/known_hosts", "group_vars/laurel/topology.yml", "group_vars/laurel/scale.yml", inventory.ADDED,
+    ):
         (folder_of("local") / name).unlink(missing_ok=True)
     say("Removed. Images and built releases are kept; `make clean` removes what this checkout built.")
 
@@ -176,7 +199,9 @@ def ssh(chosen: Settings) -> int:
 
 
 def logs(chosen: Settings) -> int:
-    """The last lines of a host's journal, of one unit where UNIT is given; FOLLOW=1 goes on."""
+    """The last lines of a host's journal, of one unit where UNIT is given; FOLLOW=1 goes on. REQUEST=: the way of one request."""
+    if request := os.environ.get("REQUEST"):
+        return journals.show(chosen.environment, request)
     host = remote.require_host(chosen.environment, os.environ.get("HOST", ""), all_hosts(chosen))
     unit, lines = os.environ.get("UNIT", ""), os.environ.get("LINES") or "100"
     if not lines.isdigit():
@@ -289,6 +314,14 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "undrain": lambda chosen: operations.rotate(chosen, "in"),
     "maintenance": operations.maintenance,
     "plan": operations.plan,
+    "scale": lambda chosen: scale.scale(chosen, on_now(chosen)),
+    "add-host": lambda chosen: scale.add_host(chosen, provision),
+    "remove-host": lambda chosen: scale.remove_host(chosen, provision, operations.take_out),
+    "backup": backups.make,
+    "backups": backups.listing,
+    "restore": lambda chosen: backups.restore(chosen, lambda chosen: operations.again(chosen, "reload")),
+    "rotate-secrets": rotate_secrets,
+    "upgrade-os": operations.upgrade,
     "logs": logs,
     "ssh": ssh,
     "bench": bench,

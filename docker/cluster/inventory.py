@@ -38,11 +38,38 @@ class Cluster:
         return f"{self.name}-{host}"
 
 
+ADDED = "added.yml"  # beside hosts.yml, and an inventory of the same form: app hosts that `make add-host` made
+
+
+def read_added(folder: Path) -> dict[str, int]:
+    """The app hosts that were added, as {host: cluster_number}."""
+    path = folder / ADDED
+    if not path.is_file():
+        return {}
+    hosts = yaml.safe_load(path.read_text())["laurel"]["children"]["app"]["hosts"]
+    return {host: variables["cluster_number"] for host, variables in hosts.items()}
+
+
+def write_added(folder: Path, added: dict[str, int]) -> None:
+    """Write them down, or remove the file where there are none."""
+    path = folder / ADDED
+    if not added:
+        path.unlink(missing_ok=True)
+        return
+    hosts = {host: {"cluster_number": number} for host, number in added.items()}
+    partial = path.with_suffix(".partial")
+    partial.write_text(HEADER + yaml.safe_dump({"laurel": {"children": {"app": {"hosts": hosts}}}}))
+    partial.replace(path)
+
+
 def hosts_by_group(folder: Path) -> dict[str, dict[str, Any]]:
-    """hosts.yml as {group: {host: variables}}."""
+    """hosts.yml as {group: {host: variables}}, and the app hosts that were added."""
     try:
         document = yaml.safe_load((folder / "hosts.yml").read_text())
-        return {group: body["hosts"] or {} for group, body in document["laurel"]["children"].items()}
+        groups = {group: body["hosts"] or {} for group, body in document["laurel"]["children"].items()}
+        for host, number in read_added(folder).items():
+            groups["app"] |= {host: {"cluster_number": number}}
+        return groups
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise Failure(f"{folder / 'hosts.yml'} is not an inventory of the form laurel: children: <group>: hosts: ({error})") from error
 

@@ -33,6 +33,15 @@ def current(known: dict[str, list[dict[str, Any]]]) -> set[str]:
     return {about["release"] for listing in known.values() for about in listing if about["current"]}
 
 
+def require_built(environment: str) -> None:
+    """What was built last is what serves, or Failure: else a verb that deploys on its way would change the release."""
+    path = BUILD / "app.json"
+    built = json.loads(path.read_text())["release"] if path.is_file() else "nothing"
+    serving = current(listings(environment))
+    if serving != {built}:
+        raise Failure(f"the app hosts serve {', '.join(sorted(serving)) or 'nothing'}, and what was built last is {built}; make deploy first")
+
+
 def is_bad(about: dict[str, Any]) -> bool:
     return "bad_at" in about
 
@@ -102,9 +111,25 @@ def relay(chosen: Settings, verb: str, name: str) -> None:
 
 def rotate(chosen: Settings, way: str) -> None:
     host = remote.require_host(chosen.environment, os.environ.get("HOST", ""), app_hosts(chosen.environment))
-    values = {"rotation_host": host, "rotation_way": way, "rotation_why": os.environ.get("WHY") or "make drain"}
-    playbook.run("rotation", chosen.environment, "--extra-vars", json.dumps(values))
+    move(chosen, host, way, os.environ.get("WHY") or "make drain")
     say(f"{host} is {'out of rotation; bring it back with: make undrain HOST=' + host if way == 'out' else 'in rotation'}.")
+
+
+def move(chosen: Settings, host: str, way: str, why: str) -> None:
+    values = {"rotation_host": host, "rotation_way": way, "rotation_why": why}
+    playbook.run("rotation", chosen.environment, "--extra-vars", json.dumps(values))
+
+
+def take_out(chosen: Settings, host: str) -> None:
+    """Out of rotation, for good."""
+    move(chosen, host, "out", "make remove-host")
+
+
+def upgrade(chosen: Settings) -> None:
+    """The distribution's packages, host by host; what wants a reboot of the edge or of the data waits for REBOOT=1."""
+    started = time.monotonic()
+    playbook.run("upgrade", chosen.environment, "--extra-vars", json.dumps({"upgrade_reboot": os.environ.get("REBOOT") == "1"}))
+    say(f"Upgraded after {time.monotonic() - started:.0f} s.")
 
 
 def maintenance(chosen: Settings) -> None:

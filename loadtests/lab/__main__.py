@@ -82,6 +82,7 @@ def do_bench(options: argparse.Namespace) -> int:
         path = find_plan(options.plan)
         plan = parse_plan(expand(read_yaml(path), str(path), options.scenario, options.rounds), world, str(path))
     hosts = Hosts(options.environment)
+    world.sizes.update(hosts.scaled)  # this environment's, which may differ from the defaults
     with results.alone():
         folder = folder or results.new_folder()
         result = run.bench(plan, hosts, seed, folder, resumed)

@@ -95,6 +95,13 @@ class Hosts:
     def https_port(self) -> int:
         return int(self.edge.variables.get("cluster_https_port", 443))
 
+    @property
+    def scaled(self) -> dict[str, int]:
+        """The sizes that `make scale` chose for this environment, under their names in sizes.yml."""
+        chosen = self.first("app").variables.get("scaled") or {}
+        names = {"uwsgi": "uwsgi_processes", "daphne": "daphne_instances"}
+        return {names[server]: count for server, count in chosen.items() if server in names}
+
     # Commands
 
     def argv(self, host: Host, command: str) -> list[str]:

@@ -19,13 +19,15 @@ FOREIGN = re.compile(
     r"ansible_.*|cluster_.*|group_names|groups|inventory_.*|hostvars|omit|play_hosts|playbook_dir|role_name.*|environment|vars|validate_complaints"
 )
 # Holding a secret, or made of one: looking at them would make the secret.
-UNREAD = {"secrets", "application_environment", "mqtt_names"}
+UNREAD = {"secrets", "secrets_before", "application_environment", "application_database_login", "mqtt_names"}
 ROLES = {"nginx": "the edge", "app": "uWSGI and Daphne", "postgresql": "the database", "redis": "the channel layer"}
 PORTS = ("public_http_port", "public_https_port", "locust_port")
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 SECRET = re.compile(r"[A-Za-z0-9]{16,128}")
 KINDS = {"int": int, "str": str, "list": list, "dict": dict, "bool": bool, "path": str}
+SCALED = {"uwsgi": "uwsgi_processes", "daphne": "daphne_instances"}
+HIGHEST_SCALE = 64
 HIGHEST_BACKLOG = 4096  # net.core.somaxconn of Debian 12
 UWSGI_OWN_BYTES = 2048  # variables that nginx adds to the headers
 
@@ -151,7 +153,20 @@ def budget(inventory, chains):
                 )
     if (backlog := number(sizes.get("listen_backlog"))) and backlog > HIGHEST_BACKLOG:
         yield f"sizes.listen_backlog is {backlog}; expected at most {HIGHEST_BACKLOG} (net.core.somaxconn), else uWSGI does not start"
-    waiting, processes = number(sizes.get("uwsgi_waiting")), number(sizes.get("uwsgi_processes"))
+    scaled = inventory.get("scaled", dict) or {}
+    for name, count in scaled.items():
+        if name not in SCALED:
+            yield f"scaled has no {name}{closest(name, SCALED)}; expected {' and '.join(SCALED)}, as `make scale` writes them"
+        elif not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= HIGHEST_SCALE:
+            yield f"scaled.{name} is {count!r}; expected a number from 1 to {HIGHEST_SCALE}, as `make scale` writes it"
+    counts = {name: number(scaled.get(name, sizes.get(size))) for name, size in SCALED.items()}
+    hosts, most = len(inventory.groups.get("app") or []), number(sizes.get("postgresql_max_connections"))
+    if all(counts.values()) and most and hosts * sum(counts.values()) >= most:
+        yield (
+            f"{hosts} app hosts with {counts['uwsgi']} uWSGI and {counts['daphne']} Daphne processes keep {hosts * sum(counts.values())} "
+            f"connections to the database, and sizes.postgresql_max_connections is {most}: raise it, or run fewer"
+        )
+    waiting, processes = number(sizes.get("uwsgi_waiting")), counts["uwsgi"]
     if waiting and processes and waiting >= processes:
         yield f"sizes.uwsgi_waiting is {waiting} of {processes} uwsgi_processes; expected fewer, else streams leave no worker for pages"
     try:
