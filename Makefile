@@ -40,6 +40,10 @@ export ROOM READINGS
 ROOM_EVENTS ?= 2000
 SUBSCRIBERS ?= 200
 export ROOM_EVENTS SUBSCRIBERS
+# For `make impact`: which operations, how often, and how many people; see loadtests/impact/operations.yml.
+ONLY ?=
+ROUNDS ?= 1
+export ONLY ROUNDS PAGES SOCKETS MESSAGES STREAMS POLLERS
 export TOPOLOGY HOST UNIT LINES FOLLOW REQUEST RELEASE WHY STATE FORCE DAPHNE UWSGI BACKUP SECRET LEAKED REBOOT
 
 LAUREL = docker/cluster/bootstrap.sh
@@ -112,6 +116,8 @@ report: ## The newest result again, as a table and report.html; or RESULT=result
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) report
 compare: ## What changed between two results: A=results/… B=results/…
 	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) compare
+impact: ## What operations and faults cost those who are connected; ONLY="reload kill-redis", ROUNDS=3, SOCKETS=300 …
+	@REQUIREMENTS=loadtests/lab/requirements.txt $(LAUREL) impact
 lab-check: ## Test the lab like what it tests: freezes, slowdowns, twins, lies, overload, a killed run
 	@REQUIREMENTS="tests/requirements.txt loadtests/lab/requirements.txt" $(LAUREL) lab-check
 
@@ -142,4 +148,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: plan scale add-host remove-host backup backups restore rotate-secrets upgrade-os releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
+.PHONY: plan impact scale add-host remove-host backup backups restore rotate-secrets upgrade-os releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

@@ -278,6 +278,11 @@ def feed_check(chosen: Settings) -> int:
     return patiently([VENV / "bin/python", "-m", "loadtests.feedcheck"], cwd=ROOT)
 
 
+def impact(chosen: Settings) -> int:
+    """Operations and faults with people connected; exit code 1 where a promise was broken."""
+    return patiently([VENV / "bin/python", "-m", "loadtests.impact"], cwd=ROOT)
+
+
 def audit(chosen: Settings) -> int:
     """The judges that others wrote, or those named in JUDGES."""
     words = shlex.split(os.environ.get("JUDGES", ""))
@@ -330,6 +335,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "compare": compare,
     "lab-check": lab_check,
     "feed-check": feed_check,
+    "impact": impact,
     "audit": audit,
     "demo-sensor": demo_sensor,
     "locust": locust,

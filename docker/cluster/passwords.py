@@ -22,7 +22,7 @@ USUAL = ("application_secret_key", "database_password", "redis_password", "mqtt_
 LETTERS = string.ascii_letters + string.digits
 # Still good for what was made with it: sessions. LEAKED=1 ends them.
 OUTLIVES = "application_secret_key"
-NOTE = "rotating.json"
+NOTE = ".rotating.json"
 
 
 def folder_of(environment: str) -> Path:

@@ -348,7 +348,7 @@ def secrets(inventory):
     """Those that lie there already: an operator may have written one."""
     folder = inventory.ansible / "secrets" / inventory.folder.name
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix in (".lock", ".lockfile") or not path.is_file():
+        if path.suffix in (".lock", ".lockfile") or path.name.startswith(".") or not path.is_file():
             continue
         text = path.read_text(errors="replace").removesuffix("\n")
         if not SECRET.fullmatch(text):
