@@ -62,8 +62,8 @@ class Acts:
         elif "run" in step:
             script = step["run"].format(**self.words)
             with self.log.open("a") as log:
-                log.write(f"$ on {self.words[step['on']]}: {script}\n")
-            self.hosts.run(self.named[step["on"]], f"sudo sh -c {quote(script)}")
+                log.write(f"$ on {self.words[step['host']]}: {script}\n")
+            self.hosts.run(self.named[step["host"]], f"sudo sh -c {quote(script)}")
         elif "container" in step:
             container = self.named[step["host"]].variables["cluster_container"]
             self.command(["docker", step["container"], container], 0)

@@ -15,7 +15,8 @@ class Felt:
     pages: int = 0
     failed: list[tuple[str, float]] = field(default_factory=list)  # (status or error, seconds since the window began)
     slowest: float = 0.0  # seconds from the intended start of a page to its answer
-    closed: Counter = field(default_factory=Counter)  # close code of a WebSocket, or of a stream's last event -> how often
+    closed: Counter = field(default_factory=Counter)  # close code of a WebSocket -> how often
+    ended: Counter = field(default_factory=Counter)  # the same of streams, by their last event; 1006: without one
     refused: Counter = field(default_factory=Counter)  # attempts to come back that found no place yet -> how often
     away: list[float] = field(default_factory=list)  # seconds from a reader's end to its next `subscribed`
     published: int = 0
@@ -36,6 +37,7 @@ class Felt:
             "failing_seconds": round(max(at for _, at in self.failed) - min(at for _, at in self.failed), 2) if self.failed else 0.0,
             "slowest_s": round(self.slowest, 3),
             "closed": {str(code): count for code, count in sorted(self.closed.items(), key=str)},
+            "ended": {str(code): count for code, count in sorted(self.ended.items(), key=str)},
             "refused": {str(why): count for why, count in sorted(self.refused.items(), key=str)},
             "back_s": {str(q): round(percentile(self.away, q), 2) for q in (50, 99, 100)} if self.away else {},
             "published": self.published,

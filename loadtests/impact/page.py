@@ -22,7 +22,8 @@ Connected throughout: {pages:g} pages a second on a schedule that does not wait 
 messages a second together, {streams} readers of Server-Sent Events, {pollers} long pollers. Every message is numbered, so that each reader knows what it
 lost. The numbers are of one machine that runs all hosts and the people; the counts travel further than the seconds."""
 LEGEND = """- **failed**: pages answered with anything but 200, or not at all; **slowest**: of all pages, from its intended start.
-- **closed**: ends of sockets and streams, by close code. 1012: "the server is being replaced, come back"; 1006: cut without a word.
+- **closed**: ends of sockets, by close code. 1012: "the server is being replaced, come back"; 1006: cut without a word. **streams**: the same of
+  streams, by their last event; an answer that just ends counts as 1006, and its reader comes back after its last id all the same.
 - **back**: from its end until a reader was subscribed again, after its last message; half of them, 99 %, all.
 - **lost**, **late**: messages that were acknowledged and never came to a reader; deliveries that came more than a second after they were sent.
 - **refused**: attempts to come back, and long polls, that were told to try again or found nobody yet."""
@@ -59,7 +60,7 @@ def text(result: dict[str, Any]) -> str:
     lines = [HEAD.format(rounds=rounds, began=began, topology=result["topology"], **result["amounts"]), "", verdict]
     lines += [f"- {row['operation']}, round {row['round']}: {'; '.join(row['broken'])}" for row in broken]
     lines += ["", LEGEND, ""]
-    head = ["operation or fault", "promise", "failed", "slowest", "closed", "back 50/99/100 %", "lost", "late", "refused", "kept"]
+    head = ["operation or fault", "promise", "failed", "slowest", "closed", "streams", "back 50/99/100 %", "lost", "late", "refused", "kept"]
     lines += table(head, [cells(rows) for rows in by_operation(result["rows"])])
     if result["left_out"]:
         lines += ["", f"Left out, because the hosts are no containers: {', '.join(result['left_out'])}."]
@@ -85,7 +86,7 @@ def cells(rows: list[dict[str, Any]]) -> list[str]:
     kept = sum(not row["broken"] for row in rows)
     return [
         rows[0]["what"], rows[0]["promised"], " ".join([str(max(one["failed"] for one in felt)), f"({failures})" if failures else ""]).strip(),
-        f"{max(one['slowest_s'] for one in felt):.2f} s", counts([one["closed"] for one in felt]), back,
+        f"{max(one['slowest_s'] for one in felt):.2f} s", counts([one["closed"] for one in felt]), counts([one["ended"] for one in felt]), back,
         str(max(one["lost"] for one in felt)), str(max(one["late"] for one in felt)), counts([one["refused"] for one in felt]),
         "yes" if kept == len(rows) else f"{kept} of {len(rows)}",
     ]  # fmt: skip

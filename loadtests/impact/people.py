@@ -76,7 +76,8 @@ class Reader:
 
     def left(self, code: int | str, opened: bool) -> float:
         """It is over; returns how long to wait before the next attempt, in seconds."""
-        (self.felt.closed if opened else self.felt.refused)[code] += 1
+        counts = self.felt.refused if not opened else self.felt.ended if self.kind == "stream" else self.felt.closed
+        counts[code] += 1
         self.subscribed = False
         if self.away_since is None:
             self.away_since = time.monotonic()

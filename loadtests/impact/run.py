@@ -133,7 +133,7 @@ def line(row: dict[str, Any]) -> str:
     """A row for a person who waits."""
     felt = row["felt"]
     back = felt["back_s"].get("100")
-    closed = ", ".join(f"{count} x {code}" for code, count in felt["closed"].items()) or "none closed"
+    closed = ", ".join(f"{count} x {code}" for code, count in felt["closed"].items()) or "no socket closed"
     verdict = "kept" if not row["broken"] else "BROKEN: " + "; ".join(row["broken"])
     away = f", back in {back:.1f} s" if back is not None else ""
     return f"  {row['operation']:<20} {felt['failed']:>3} failed  {felt['lost']:>2} lost  {closed}{away}  {verdict}"
