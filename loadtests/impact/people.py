@@ -10,21 +10,22 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
+import aiohttp
 
 from .felt import LATE_SECONDS, SERVICE_RESTART, Felt
 
 READY_SECONDS = 90
-CAUGHT_UP_SECONDS = 45  # until the last message has come to everybody
+CAUGHT_UP_SECONDS = 60  # until the last message has come to everybody
 SOON = (SERVICE_RESTART, 4200, 4201)  # codes that say: come back at once
 WAIT = 25  # seconds of a long poll
 PAGE = "/workload/row"
+PAGE_TIMEOUT = aiohttp.ClientTimeout(total=20)
+POLL_TIMEOUT = aiohttp.ClientTimeout(total=WAIT + 20)
+CLOSING = aiohttp.ClientWSTimeout(ws_close=2)
+AGAIN_SECONDS = 2  # what was not acknowledged is sent again, as the demo's own page does
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,6 @@ class Crowd:
         self.readers: list[Reader] = []
         self.acknowledged: dict[str, int] = {}  # room -> the newest id that was acknowledged
         self.sent: dict[str, float] = {}  # text of a message -> when it was sent last
-        self.quiet = asyncio.Event()
         self.ending = threading.Event()
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._work, daemon=True)
@@ -178,21 +178,19 @@ class Crowd:
 
     async def _live(self) -> None:
         amounts = self.amounts
-        limits = httpx.Limits(max_connections=400, max_keepalive_connections=100)
-        common = {"base_url": self.site.url, "verify": self.site.tls, "trust_env": False, "limits": limits}
-        async with httpx.AsyncClient(timeout=20, **common) as browser, httpx.AsyncClient(timeout=WAIT + 20, **common) as waiting:
+        connector = aiohttp.TCPConnector(limit=0, ssl=self.site.tls)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=20)
+        async with aiohttp.ClientSession(self.site.url, connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as browser:
             tasks = [asyncio.create_task(self._visit(browser))]
             kinds: list[tuple[str, int, Any]] = [
-                ("socket", amounts.sockets, lambda reader: self._socket(reader)),
-                ("stream", amounts.streams, lambda reader: self._again(reader, self._stream(reader, waiting))),
-                ("poller", amounts.pollers, lambda reader: self._again(reader, self._poll(reader, waiting))),
-            ]
+                ("socket", amounts.sockets, self._socket), ("stream", amounts.streams, self._stream), ("poller", amounts.pollers, self._poll),
+            ]  # fmt: skip
             number = 0
             for kind, count, act in kinds:
                 for _ in range(count):
                     reader = Reader(self, number, kind)
                     self.readers.append(reader)
-                    tasks.append(asyncio.create_task(act(reader)))
+                    tasks.append(asyncio.create_task(act(reader, browser)))
                     number += 1
                     if number % 10 == 0:
                         await asyncio.sleep(0.1)  # they come in one after another
@@ -207,7 +205,7 @@ class Crowd:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _visit(self, browser: httpx.AsyncClient) -> None:
+    async def _visit(self, browser: aiohttp.ClientSession) -> None:
         """A page each 1/rate seconds, whether or not the others were answered."""
         visits: set[asyncio.Task] = set()
         first, number = time.monotonic(), 0
@@ -219,14 +217,18 @@ class Crowd:
             task.add_done_callback(visits.discard)
             number += 1
 
-    async def _page(self, browser: httpx.AsyncClient, due: float) -> None:
+    async def _page(self, browser: aiohttp.ClientSession, due: float) -> None:
+        """One page. A kept connection that turns out to be closed is tried once more on a new one, as browsers do."""
         felt, began = self.felt, self.window_began  # the window in which it was asked for
+        why = None
         try:
-            answer = await browser.get(PAGE)
-            why = None if answer.status_code == 200 else str(answer.status_code)
-            if answer.status_code == 503 and "retry-after" not in answer.headers:
-                why = "503 without Retry-After"
-        except httpx.HTTPError as error:
+            async with browser.get(PAGE, timeout=PAGE_TIMEOUT) as answer:
+                await answer.read()
+                if answer.status == 503 and "Retry-After" not in answer.headers:
+                    why = "503 without Retry-After"
+                elif answer.status != 200:
+                    why = str(answer.status)
+        except (aiohttp.ClientError, TimeoutError) as error:
             why = type(error).__name__
         felt.pages += 1
         felt.slowest = max(felt.slowest, time.monotonic() - due)
@@ -235,39 +237,34 @@ class Crowd:
 
     # Sockets
 
-    async def _socket(self, reader: Reader) -> None:
-        options: dict[str, Any] = {
-            "uri": f"{self.site.url.replace('https', 'wss', 1)}/ws/rooms/{reader.room}/", "ssl": self.site.tls, "proxy": None,
-            "open_timeout": 20, "close_timeout": 2, "ping_interval": None, "compression": None, "origin": self.site.url,
-            "additional_headers": {"Cookie": reader.cookie},
-        }  # fmt: skip
+    async def _socket(self, reader: Reader, browser: aiohttp.ClientSession) -> None:
+        headers = {"Cookie": reader.cookie, "Origin": self.site.url}
         while True:
             opened, code = False, 1006
             try:
-                async with connect(**options) as socket:
+                async with browser.ws_connect(f"/ws/rooms/{reader.room}/", headers=headers, timeout=CLOSING) as socket:
                     opened = True
                     await self._talk_and_listen(socket, reader)
-                code = socket.close_code or 1006
-            except ConnectionClosed as ended:
-                code = ended.rcvd.code if ended.rcvd else 1006
-            except InvalidHandshake as error:
-                code = getattr(getattr(error, "response", None), "status_code", type(error).__name__)
-            except (OSError, WebSocketException, TimeoutError, EOFError) as error:
-                code = type(error).__name__
+                    code = socket.close_code or 1006
+            except aiohttp.WSServerHandshakeError as refused:
+                code = refused.status
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                code = 1006 if opened else type(error).__name__
             await asyncio.sleep(reader.left(code, opened))
 
-    async def _talk_and_listen(self, socket: Any, reader: Reader) -> None:
-        await socket.send(json.dumps({"type": "subscribe", "after": reader.position}))
+    async def _talk_and_listen(self, socket: aiohttp.ClientWebSocketResponse, reader: Reader) -> None:
+        await socket.send_json({"type": "subscribe", "after": reader.position})
         for key, text in list(reader.unsure.items()):  # the key says that it is the same message
             await self._publish(socket, key, text)
         talking = asyncio.create_task(self._talk(socket, reader))
         try:
-            async for text in socket:
-                self._hear(json.loads(text), reader, socket)
+            async for message in socket:
+                if message.type == aiohttp.WSMsgType.TEXT:
+                    self._hear(json.loads(message.data), reader)
         finally:
             talking.cancel()
 
-    def _hear(self, frame: dict[str, Any], reader: Reader, socket: Any) -> None:
+    def _hear(self, frame: dict[str, Any], reader: Reader) -> None:
         if frame["type"] == "message":
             reader.message(frame["id"], frame["text"])
         elif frame["type"] == "subscribed":
@@ -276,65 +273,54 @@ class Crowd:
             if reader.unsure.pop(frame["key"], None) is not None:
                 self.felt.published += 1
             self.acknowledged[reader.room] = max(self.acknowledged.get(reader.room, 0), frame["id"])
-        elif frame["type"] == "error" and frame.get("key") in reader.unsure:
-            self.felt.unavailable += frame["code"] == "unavailable"
-            asyncio.get_running_loop().call_later(1, self._repeat, socket, reader, frame["key"])
+        elif frame["type"] == "error" and frame["code"] == "unavailable":
+            self.felt.unavailable += 1  # `_talk` sends it again
 
-    def _repeat(self, socket: Any, reader: Reader, key: str) -> None:
-        async def again() -> None:
-            try:
-                if key in reader.unsure:
-                    await self._publish(socket, key, reader.unsure[key])
-            except WebSocketException:
-                pass  # its next socket repeats it
-
-        self._spawn(again())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._spawned = {task, *(t for t in getattr(self, "_spawned", ()) if not t.done())}
-
-    async def _talk(self, socket: Any, reader: Reader) -> None:
+    async def _talk(self, socket: aiohttp.ClientWebSocketResponse, reader: Reader) -> None:
+        """Publishes now and then, and again what has not been acknowledged in the meantime."""
         pause = self.amounts.sockets / self.amounts.messages
         await asyncio.sleep(random.uniform(0, pause))
         while True:
+            for key, text in list(reader.unsure.items()):
+                await self._publish(socket, key, text)
             key = f"{reader.number}-{time.monotonic_ns()}"
             reader.unsure[key] = f"from {key}"
             await self._publish(socket, key, reader.unsure[key])
-            await asyncio.sleep(pause)
+            wake = time.monotonic() + pause
+            while time.monotonic() < wake:
+                await asyncio.sleep(min(AGAIN_SECONDS, max(0.01, wake - time.monotonic())))
+                for key, text in list(reader.unsure.items()):
+                    await self._publish(socket, key, text)
 
-    async def _publish(self, socket: Any, key: str, text: str) -> None:
+    async def _publish(self, socket: aiohttp.ClientWebSocketResponse, key: str, text: str) -> None:
         self.sent[text] = time.monotonic()
         if len(self.sent) > 20_000:
             for old in list(self.sent)[:10_000]:
                 del self.sent[old]
-        await socket.send(json.dumps({"type": "publish", "text": text, "key": key}))
+        await socket.send_json({"type": "publish", "text": text, "key": key})
 
     # Streams and long polls
 
-    async def _again(self, reader: Reader, once: Any) -> None:
-        """`once` is an asynchronous generator: yields (code, opened) each time a connection is over."""
-        async for code, opened, pause in once:
-            await asyncio.sleep(max(pause, reader.left(code, opened)))
-
-    async def _stream(self, reader: Reader, browser: httpx.AsyncClient) -> Any:
+    async def _stream(self, reader: Reader, browser: aiohttp.ClientSession) -> None:
         while True:
             code, opened, pause = 1006, False, 0.0
-            after = {} if reader.position is None else {"after": reader.position}
+            after = {} if reader.position is None else {"after": str(reader.position)}
             try:
-                async with browser.stream("GET", f"/rooms/{reader.room}/events", params=after, headers={"Cookie": reader.cookie}) as answer:
-                    opened = answer.status_code == 200
+                async with browser.get(f"/rooms/{reader.room}/events", params=after, headers={"Cookie": reader.cookie}) as answer:
+                    opened = answer.status == 200
                     if opened:
                         code = await self._events(answer, reader)
                     else:
-                        code, pause = answer.status_code, float(answer.headers.get("retry-after", 0))
-            except httpx.HTTPError as error:
+                        code, pause = answer.status, float(answer.headers.get("Retry-After", 0))
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 code = 1006 if opened else type(error).__name__
-            yield code, opened, pause
+            await asyncio.sleep(max(pause, reader.left(code, opened)))
 
-    async def _events(self, answer: httpx.Response, reader: Reader) -> int:
+    async def _events(self, answer: aiohttp.ClientResponse, reader: Reader) -> int:
+        """Returns the code of the last event, 1006 where there was none."""
         event = ""
-        async for line in answer.aiter_lines():
+        async for raw in answer.content:
+            line = raw.decode().rstrip("\n")
             if line.startswith("event: "):
                 event = line.removeprefix("event: ")
             elif line.startswith("data: "):
@@ -347,34 +333,24 @@ class Crowd:
                     return data["code"]
         return 1006
 
-    async def _poll(self, reader: Reader, browser: httpx.AsyncClient) -> Any:
-        newest = await self._newest(reader, browser)
-        reader.position = newest
+    async def _poll(self, reader: Reader, browser: aiohttp.ClientSession) -> None:
         while True:
             code: int | str = 1006
             pause = 0.0
+            # The first one only asks where the room ends.
+            asked = {"limit": "1"} if reader.position is None else {"after": str(reader.position), "wait": str(WAIT)}
             try:
-                answer = await browser.get(
-                    f"/rooms/{reader.room}/messages", params={"after": reader.position, "wait": WAIT}, headers={"Cookie": reader.cookie}
-                )
-                if answer.status_code == 200:
-                    page = answer.json()
-                    reader.began(reader.position or 0, page["recovered"])
-                    for frame in page["messages"]:
-                        reader.message(frame["id"], frame["text"])
-                    continue
-                code, pause = answer.status_code, float(answer.headers.get("retry-after", 0))
-            except httpx.HTTPError as error:
+                async with browser.get(f"/rooms/{reader.room}/messages", params=asked, headers={"Cookie": reader.cookie}, timeout=POLL_TIMEOUT) as answer:
+                    if answer.status == 200:
+                        page = await answer.json()
+                        if reader.position is None:
+                            reader.began(page["newest"], True)
+                            continue
+                        reader.began(reader.position, page["recovered"])
+                        for frame in page["messages"]:
+                            reader.message(frame["id"], frame["text"])
+                        continue
+                    code, pause = answer.status, float(answer.headers.get("Retry-After", 0))
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 code = type(error).__name__
-            yield code, False, pause
-
-    async def _newest(self, reader: Reader, browser: httpx.AsyncClient) -> int:
-        while True:
-            try:
-                answer = await browser.get(f"/rooms/{reader.room}/messages", params={"limit": 1}, headers={"Cookie": reader.cookie})
-                if answer.status_code == 200:
-                    reader.subscribed = True
-                    return answer.json()["newest"]
-            except httpx.HTTPError:
-                pass
-            await asyncio.sleep(1)
+            await asyncio.sleep(max(pause, reader.left(code, False)))

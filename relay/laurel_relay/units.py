@@ -1,12 +1,16 @@
 """The units of the application: what runs in them, what they were started with, and how they take another release."""
 
 import os
+import re
 import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .settings import Failed, until
+
+
+ACCESS = re.compile(r'"logger": ?"(daphne\.access|uwsgi)"')  # a line for each request, which says nothing of why
 
 
 def systemctl(*words, seconds=None):
@@ -25,7 +29,8 @@ def journal(unit, lines=20, since=None):
     # With --since, journalctl of systemd 252 takes --lines for the first ones; and it knows whole seconds only.
     wanted = f"--since=@{int(since)}" if since else f"--lines={lines}"
     words = ["journalctl", "--no-pager", "--output=cat", wanted, f"--unit={unit}"]
-    return subprocess.run(words, capture_output=True, text=True).stdout.splitlines()[-lines:]
+    said = subprocess.run(words, capture_output=True, text=True).stdout.splitlines()
+    return [line for line in said if not ACCESS.search(line)][-lines:]
 
 
 def children(pid):
