@@ -32,9 +32,9 @@ class CommandLine(daphne.cli.CommandLineInterface):
         drain.add_argument(
             "--drain-batch",
             type=int,
-            default=50,
+            default=5,
             metavar="SOCKETS",
-            help="WebSockets closed at a time with 1012 (50); grows when the limit asks for it",
+            help="WebSockets closed at a time with 1012 (5); grows when the limit asks for it",
         )
         drain.add_argument(
             "--drain-interval", type=float, default=0.5, metavar="SECONDS", help="Mean pause between two batches, jittered by half (0.5)"

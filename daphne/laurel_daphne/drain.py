@@ -27,6 +27,7 @@ class Drain:
     def __init__(self, server, options, notifier):
         self.server, self.options, self.notifier = server, options, notifier
         self.hurried = asyncio.Event()
+        self.again = False  # what opens during a drain that stays is to be closed by another
 
     def hurry(self):
         self.hurried.set()
@@ -57,6 +58,9 @@ class Drain:
     async def stay(self):
         """Closes what is open now and goes on serving."""
         protocols = await self.sockets()
+        while self.again:
+            self.again = False
+            protocols = await self.sockets()
         metrics.draining.set(0)
         metrics.drain_remaining.set_function(lambda: 0)  # lets go of the protocols
         logger.info("drained %d WebSockets, still serving", len(protocols))

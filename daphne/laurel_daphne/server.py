@@ -131,6 +131,10 @@ class Server(daphne.server.Server):
                 logger.info("SIGUSR1: closing the WebSockets, staying")
                 self.drain = Drain(self, self.options, self.notifier)
                 self.drain_task = asyncio.ensure_future(self.drain.stay())
+            elif not self.leaving:
+                # Whoever opened since the first is meant too.
+                logger.info("SIGUSR1 again: once more when this drain is over")
+                self.drain.again = True
         elif self.leaving:
             logger.info("%s again: hurrying", signal.Signals(number).name)
             self.drain.hurry()

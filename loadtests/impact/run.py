@@ -24,7 +24,7 @@ from .people import Amounts, Crowd, Site
 FORMAT = 1
 RESULTS = ROOT / "results"
 USERS = 20  # whose sessions are dealt out: one user may hold so many connections only
-ROOMS = 15
+ROOMS = 50  # of six sockets each, as with the usual numbers
 STEADY_SECONDS = 3.0  # before each operation: nothing is failing already
 
 

@@ -142,6 +142,24 @@ def test_sigusr1_closes_what_is_open_and_stays(start):
     assert server.exit_code() == 0
 
 
+def test_sigusr1_during_a_drain_means_those_too_that_opened_since(start):
+    server = start(ours=["--drain-batch", "1", "--drain-interval", "0.3"])
+
+    async def in_between():
+        first = [await connect(server.url) for _ in range(4)]
+        server.signal(signal.SIGUSR1)
+        await asyncio.sleep(0.2)
+        late = await connect(server.url)  # not meant by the first signal
+        server.signal(signal.SIGUSR1)
+        async with asyncio.timeout(8):
+            for websocket in (*first, late):
+                await websocket.wait_closed()
+        return [websocket.close_code for websocket in (*first, late)]
+
+    assert asyncio.run(in_between()) == [SERVICE_RESTART] * 5
+    assert "done" in server.get()
+
+
 @pytest.fixture
 def listening_socket():
     with socket.socket() as listener:
