@@ -49,6 +49,8 @@ def command(settings, server, folder, unit, address):
     properties = {
         "User": settings["user"], "Group": settings["user"], "EnvironmentFile": settings["environment"], "WorkingDirectory": code,
         "RuntimeMaxSec": settings["seconds"]["start"] + 30, "TimeoutStopSec": STOP_SECONDS, "MemoryMax": server["memory_max"],
+        # It may take its time; who serves meanwhile may not.
+        "Nice": 10, "CPUWeight": 20,
     }  # fmt: skip
     return [
         "systemd-run", "--quiet", f"--unit={unit}", *(f"--property={name}={value}" for name, value in properties.items()),
