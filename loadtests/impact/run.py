@@ -24,11 +24,11 @@ from .people import Amounts, Crowd, Site
 FORMAT = 1
 RESULTS = ROOT / "results"
 USERS = 20  # whose sessions are dealt out: one user may hold so many connections only
-ROOMS = 50  # of six sockets each, as with the usual numbers
+ROOM_SOCKETS = 6  # people in a room
 STEADY_SECONDS = 3.0  # before each operation: nothing is failing already
 
 
-def site_of(hosts: Hosts) -> Site:
+def site_of(hosts: Hosts, sockets: int) -> Site:
     """The edge as its users reach it, with sessions of demo users and rooms of this run's own."""
     sessions = json.loads(hosts.make_sessions(USERS))
     authority = hosts.inventory / "pki/ca.crt"
@@ -36,10 +36,10 @@ def site_of(hosts: Hosts) -> Site:
     name = hosts.edge.variables.get("ansible_host", hosts.edge.name)
     url = f"https://{name}:{hosts.https_port()}"
     keys = tuple(entry["session"] for entry in sessions["sessions"])
-    return Site(url, tls, sessions["cookie"], keys, make_rooms(url, tls, sessions["cookie"], keys[0]))
+    return Site(url, tls, sessions["cookie"], keys, make_rooms(url, tls, sessions["cookie"], keys[0], max(1, sockets // ROOM_SOCKETS)))
 
 
-def make_rooms(url: str, tls: ssl.SSLContext, cookie: str, session: str) -> tuple[str, ...]:
+def make_rooms(url: str, tls: ssl.SSLContext, cookie: str, session: str, rooms: int) -> tuple[str, ...]:
     """The slugs of rooms that are made through the form, as a person would."""
     began = int(time.time())
     agent = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), Stay)
@@ -51,7 +51,7 @@ def make_rooms(url: str, tls: ssl.SSLContext, cookie: str, session: str) -> tupl
 
     token = next(value.partition(";")[0] for value in ask("/rooms/").headers.get_all("Set-Cookie") if "csrftoken" in value)
     slugs = []
-    for number in range(ROOMS):
+    for number in range(rooms):
         answer = ask("/rooms/", token, csrfmiddlewaretoken=token.partition("=")[2], name=f"impact {began} {number}")
         if answer.status != 302:
             raise LabError(f"no room can be made: POST /rooms/ says {answer.status}. Is this checkout deployed? make deploy")
@@ -118,7 +118,7 @@ def run(hosts: Hosts, operations: list[Operation], amounts: Amounts, rounds: int
     }  # fmt: skip
     acts = Acts(hosts, folder / "operations.log", say)
     say(f"  {amounts.sockets} sockets, {amounts.streams} streams and {amounts.pollers} long pollers come in …")
-    with Crowd(site_of(hosts), amounts) as crowd:
+    with Crowd(site_of(hosts, amounts.sockets), amounts) as crowd:
         if not crowd.everybody_reads():
             there = sum(reader.subscribed for reader in crowd.readers)
             raise LabError(f"only {there} of {len(crowd.readers)} readers came in ({dict(crowd.felt.refused)}); see: make status")

@@ -1,0 +1,25 @@
+"""What files say: until when a certificate is good, when the last backup was proved."""
+
+import ssl
+import subprocess
+
+from .text import Family
+
+
+def certificates(paths):
+    ends = Family("laurel_certificate_not_after_seconds", "gauge", "Unix time at which a certificate ends")
+    for path in paths:
+        done = subprocess.run(["openssl", "x509", "-enddate", "-noout", "-in", path], capture_output=True, text=True, timeout=10)
+        if done.returncode == 0:
+            ends.add(ssl.cert_time_to_seconds(done.stdout.strip().partition("=")[2]), path=path)
+    return [ends]
+
+
+def backups(mark):
+    """`mark` is touched by each backup that was proved."""
+    made = Family("laurel_backup_proved_seconds", "gauge", "Unix time of the last backup that was restored and compared")
+    try:
+        made.add(float(open(mark).read()))
+    except (OSError, ValueError):
+        made.add(0)
+    return [made]
