@@ -44,7 +44,7 @@ export ROOM_EVENTS SUBSCRIBERS
 ONLY ?=
 ROUNDS ?= 1
 export ONLY ROUNDS PAGES SOCKETS MESSAGES STREAMS POLLERS
-export TOPOLOGY HOST UNIT LINES FOLLOW REQUEST RELEASE WHY STATE FORCE DAPHNE UWSGI BACKUP SECRET LEAKED REBOOT
+export TOPOLOGY HOST UNIT LINES FOLLOW REQUEST RELEASE WHY STATE FORCE DAPHNE UWSGI BACKUP SECRET LEAKED REBOOT DASHBOARD_PORT CMD
 
 LAUREL = docker/cluster/bootstrap.sh
 
@@ -95,7 +95,9 @@ status: ## Hosts, units, topology, release, health; FORMAT=json for programs
 	@$(LAUREL) status
 logs: ## A host's journal: HOST=app1, with UNIT=uwsgi, LINES=200, FOLLOW=1; REQUEST=<id>: one request's way
 	@$(LAUREL) logs
-ssh: ## A shell on a host: HOST=edge
+dashboard: ## Requests, latency, sockets, delivery delay, CPU and memory by service, alerts; DASHBOARD_PORT=9090
+	@$(LAUREL) dashboard
+ssh: ## A shell on a host: HOST=edge; one command there: CMD="uptime"
 	@$(LAUREL) ssh
 doctor: ## Check this machine and say what to fix
 	@$(LAUREL) doctor
@@ -135,6 +137,8 @@ mqtt-bench: ## Measure the MQTT server on this machine: messages a second, and n
 ##@ Develop
 test: ## Lint, hostless tests, app tests, cluster tests: everything, on a cluster of their own
 	@tests/run
+test-full: ## And what takes long: secrets, hosts, packages, every runbook against its fault
+	@LAUREL_FULL=1 tests/run
 audit: ## Let the judges that others wrote judge: code, configuration, the deployed cluster; JUDGES="bandit testssl" names some
 	@REQUIREMENTS=tests/requirements.txt $(LAUREL) audit
 clean: destroy ## Remove the cluster and what this checkout built
@@ -148,4 +152,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: plan impact scale add-host remove-host backup backups restore rotate-secrets upgrade-os releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
+.PHONY: plan test-full dashboard impact scale add-host remove-host backup backups restore rotate-secrets upgrade-os releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

@@ -13,6 +13,8 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import connections
 
+from .metrics import feed_delay_seconds
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -74,7 +76,11 @@ class Tail:
 
     async def _refresh(self):
         begun = time.monotonic()
-        items = encoded(await self._read(self._newest, settings.FEED_PAGE_SIZE))
+        frames = await self._read(self._newest, settings.FEED_PAGE_SIZE)
+        now = time.time()
+        for frame in frames:
+            feed_delay_seconds.observe(max(0, now - frame["sent_ts"]))
+        items = encoded(frames)
         self._items.extend(items)
         if items:
             self._newest = items[-1][0]

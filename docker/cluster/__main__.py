@@ -1,14 +1,15 @@
 """The verbs behind the Makefile: `python -m cluster VERB`."""
 
+import contextlib
 import errno
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import yaml
 
@@ -187,15 +188,51 @@ def destroy(chosen: Settings) -> None:
         machines.ensure(cluster.provider)
     machines.destroy(cluster)
     for name in (
-        "addresses.yml", "ssh_config", "ssh/known_hosts", "group_vars/laurel/topology.yml", "group_vars/laurel/scale.yml", inventory.ADDED,
+        "addresses.yml",
+        "ssh_config",
+        "ssh/known_hosts",
+        "group_vars/laurel/topology.yml",
+        "group_vars/laurel/scale.yml",
+        inventory.ADDED,
     ):
         (folder_of("local") / name).unlink(missing_ok=True)
     say("Removed. Images and built releases are kept; `make clean` removes what this checkout built.")
 
 
+def dashboard(chosen: Settings) -> int:
+    """A way to the dashboard, which listens on loopback of its host, for as long as this runs."""
+    groups, port = inventory.hosts_by_group(folder_of(chosen.environment)), os.environ.get("DASHBOARD_PORT") or "9090"
+    if not groups.get("monitoring"):
+        raise Failure(
+            f"the inventory {chosen.environment!r} has no host in the group monitoring; write one into hosts.yml, then: make deploy"
+        )
+    settings.port("DASHBOARD_PORT", port)
+    host = next(iter(groups["monitoring"]))
+    if (remote.read(chosen.environment, host, "systemctl is-active prometheus") or "").strip() != "active":
+        raise Failure(f"Prometheus does not run on {host}; see: make logs HOST={host} UNIT=prometheus, and deploy first: make deploy")
+    far = inventory.variables(chosen.environment, host)["monitoring_ports"]["prometheus"]
+    way = ["-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none", "-N", "-L", f"127.0.0.1:{port}:127.0.0.1:{far}"]
+    command = remote.argv(chosen.environment, host)
+    with subprocess.Popen([command[0], *way, *command[1:]]) as tunnel:
+        for _ in range(50):
+            if tunnel.poll() is not None:
+                raise Failure(f"the port {port} cannot be used for the way to {host}; choose another: make dashboard DASHBOARD_PORT=9190")
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
+                break
+            time.sleep(0.1)
+        say(f"Dashboard: http://localhost:{port}/user/   Prometheus: http://localhost:{port}/   (ctrl-C ends the way there)")
+        try:
+            return tunnel.wait()
+        except KeyboardInterrupt:
+            tunnel.terminate()
+            return 0
+
+
 def ssh(chosen: Settings) -> int:
-    hosts = all_hosts(chosen)
-    return subprocess.call(remote.argv(chosen.environment, remote.require_host(chosen.environment, os.environ.get("HOST", ""), hosts)))
+    """A shell on a host, or with CMD= one command there."""
+    host = remote.require_host(chosen.environment, os.environ.get("HOST", ""), all_hosts(chosen))
+    command = ["--", os.environ["CMD"]] if os.environ.get("CMD") else []
+    return subprocess.call(remote.argv(chosen.environment, host, *command))
 
 
 def logs(chosen: Settings) -> int:
@@ -329,6 +366,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "upgrade-os": operations.upgrade,
     "logs": logs,
     "ssh": ssh,
+    "dashboard": dashboard,
     "bench": bench,
     "bench-full": lambda chosen: bench(chosen, "full"),
     "report": report,
@@ -353,8 +391,8 @@ def main() -> int:
     try:
         chosen = settings.read()
         with (
-            lock.exclusive(chosen.environment, name) if name in CHANGING | OPERATING else nullcontext(),
-            lock.on_hosts(chosen.environment, name) if name in OPERATING else nullcontext(),
+            lock.exclusive(chosen.environment, name) if name in CHANGING | OPERATING else contextlib.nullcontext(),
+            lock.on_hosts(chosen.environment, name) if name in OPERATING else contextlib.nullcontext(),
         ):
             return verb(chosen) or 0
     except Failure as failure:

@@ -37,7 +37,13 @@ def make(chosen: Settings) -> None:
 def about(folder: Path) -> dict[str, Any]:
     facts = json.loads((folder / "facts.json").read_text())
     rows = sum(count for count, _ in facts["tables"].values())
-    return {"backup": folder.name, "made_at": facts["made_at"], "bytes": (folder / "dump").stat().st_size, "rows": rows, "tables": len(facts["tables"])}
+    return {
+        "backup": folder.name,
+        "made_at": facts["made_at"],
+        "bytes": (folder / "dump").stat().st_size,
+        "rows": rows,
+        "tables": len(facts["tables"]),
+    }
 
 
 def copies(environment: str) -> list[dict[str, Any]]:
@@ -84,4 +90,4 @@ def restore(chosen: Settings, reload: Callable[[Settings], None]) -> None:
     playbook.run("restore", chosen.environment, "--extra-vars", json.dumps(values))
     # Every process and every socket begins anew with what is stored now.
     reload(chosen)
-    say(f"{name} serves after {time.monotonic() - started:.0f} s. The former database is kept beside it: docs/runbooks/restore-from-backup.md")
+    say(f"{name} serves after {time.monotonic() - started:.0f} s. The former database is kept: docs/runbooks/restore-from-backup.md")

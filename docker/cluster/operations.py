@@ -39,7 +39,9 @@ def require_built(environment: str) -> None:
     built = json.loads(path.read_text())["release"] if path.is_file() else "nothing"
     serving = current(listings(environment))
     if serving != {built}:
-        raise Failure(f"the app hosts serve {', '.join(sorted(serving)) or 'nothing'}, and what was built last is {built}; make deploy first")
+        raise Failure(
+            f"the app hosts serve {', '.join(sorted(serving)) or 'nothing'}, and what was built last is {built}; make deploy first"
+        )
 
 
 def is_bad(about: dict[str, Any]) -> bool:

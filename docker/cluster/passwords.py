@@ -1,7 +1,8 @@
 """The verb rotate-secrets: new secrets for old ones, with people connected.
 
-Each step can be killed and begun again: a note says which secrets are being replaced, and what they were (a hash). A secret that is still the old
-one is replaced; then the hosts are brought to it, where old and new work side by side until every process has switched; then the note goes.
+Each step can be killed and begun again: a note says which secrets are being replaced, and what they were (a hash). A secret that is
+still the old one is replaced; then the hosts are brought to it, where old and new work side by side until every process has switched;
+then the note goes.
 """
 
 import hashlib

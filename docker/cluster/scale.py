@@ -49,7 +49,8 @@ def scale(chosen: Settings, now: dict[str, bool]) -> None:
         path.unlink() if former is None else path.write_text(former)
         raise
     playbook.run("scale", chosen.environment, "--extra-vars", json.dumps(now))
-    say(f"Each app host runs {', '.join(f'{count} {name}' for name, count in (before | wanted).items())}, after {time.monotonic() - started:.0f} s.")
+    running = ", ".join(f"{count} {name}" for name, count in (before | wanted).items())
+    say(f"Each app host runs {running}, after {time.monotonic() - started:.0f} s.")
 
 
 def add_host(chosen: Settings, provision: Callable[[Settings], None]) -> None:

@@ -27,8 +27,9 @@ PORT_SETTINGS = {"HTTP_PORT": 8080, "HTTPS_PORT": 8443, "LOCUST_PORT": 8089}
 
 
 def port(name: str, value: str) -> int:
+    example = f"make deploy {name}={PORT_SETTINGS[name]}" if name in PORT_SETTINGS else f"make dashboard {name}=9190"
     if not (value.isascii() and value.isdigit()) or not 1024 <= int(value) <= 65535:
-        raise Failure(f"{name} is {value!r}; expected a port from 1024 to 65535, as in: make deploy {name}={PORT_SETTINGS[name]}")
+        raise Failure(f"{name} is {value!r}; expected a port from 1024 to 65535, as in: {example}")
     return int(value)
 
 

@@ -17,6 +17,7 @@ UNITS = {
     "redis": ["redis-server.service"],
     "mosquitto": ["mosquitto.service"],
     "locust": ["locust.service"],
+    "monitoring": ["prometheus.service"],
 }
 SCRIPT = """
 echo release $(readlink /srv/app/current 2>/dev/null | xargs -r basename)

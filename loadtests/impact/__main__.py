@@ -10,7 +10,14 @@ from loadtests.lab.errors import LabError
 from loadtests.lab.world import ROOT
 
 # Setting -> default, least, most.
-NUMBERS = {"PAGES": (100, 1, 1000), "SOCKETS": (300, 1, 2000), "MESSAGES": (20, 1, 200), "STREAMS": (20, 0, 200), "POLLERS": (20, 0, 200), "ROUNDS": (1, 1, 10)}
+NUMBERS = {
+    "PAGES": (100, 1, 1000),
+    "SOCKETS": (300, 1, 2000),
+    "MESSAGES": (20, 1, 200),
+    "STREAMS": (20, 0, 200),
+    "POLLERS": (20, 0, 200),
+    "ROUNDS": (1, 1, 10),
+}
 INTERRUPTED = 130
 
 

@@ -92,7 +92,7 @@ class Acts:
     def release(self, kind: str) -> None:
         """Deploy the built release with one file changed. A broken one must be refused, with the reason."""
         with changed_release(*BROKEN[kind]):
-            code = "from cluster import playbook; playbook.run('site', {!r}, '--tags', 'release,relay,nginx')".format(self.hosts.environment)
+            code = f"from cluster import playbook; playbook.run('site', {self.hosts.environment!r}, '--tags', 'release,relay,nginx')"
             if kind == "another":
                 self.command([sys.executable, "-c", code], 0)
                 return
@@ -104,7 +104,7 @@ class Acts:
 
 @contextmanager
 def changed_release(path: str, text: str):
-    """The built release again, under another name and with one file of the application changed; afterwards the former one is the built one."""
+    """The built release under another name, with one file of the application changed; afterwards the former one is the built one."""
     about_file = BUILD / "app.json"
     before = about_file.read_text()
     about = json.loads(before)

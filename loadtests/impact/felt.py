@@ -71,9 +71,8 @@ def broken(promise: dict[str, Any], facts: dict[str, Any]) -> list[str]:
         found.append(f"{facts['failed']} failed requests ({words(facts['failures'])}), promised: at most {promise.get('failed', 0)}")
     if foreign := sorted(set(facts["failures"]) - {str(status) for status in promise.get("statuses", facts["failures"])}):
         found.append(f"requests failed with {', '.join(foreign)}, promised: only {', '.join(map(str, promise['statuses']))}")
-    for name, seen in (
-        ("failing_seconds", facts["failing_seconds"]), ("page_seconds", facts["slowest_s"]), ("back_seconds", facts["back_s"].get("100", 0.0)),
-    ):  # fmt: skip
+    seconds = {"failing": facts["failing_seconds"], "page": facts["slowest_s"], "back": facts["back_s"].get("100", 0.0)}
+    for name, seen in ((f"{what}_seconds", value) for what, value in seconds.items()):
         if name in promise and seen > promise[name]:
             found.append(f"{name.removesuffix('_seconds')} for {seen} s, promised: at most {promise[name]} s")
     allowed = {str(code) for code in promise["closed"]} if "closed" in promise else set(facts["closed"])

@@ -26,7 +26,11 @@ class Operation:
     @property
     def promised(self) -> str:
         """The promise in words."""
-        said = [f"{self.promise.get('failed', 0)} failed requests" if not self.promise.get("failed") else f"at most {self.promise['failed']} failed"]
+        said = [
+            f"{self.promise.get('failed', 0)} failed requests"
+            if not self.promise.get("failed")
+            else f"at most {self.promise['failed']} failed"
+        ]
         if "statuses" in self.promise:
             said.append(f"with {', '.join(map(str, self.promise['statuses']))} only")
         if "failing_seconds" in self.promise:
@@ -61,7 +65,13 @@ def operation(name: str, body: dict[str, Any], promises: dict[str, Any]) -> Oper
         if len(STEPS & set(step)) != 1:
             raise LabError(f"the operation {name} has the step {step}; expected one of {', '.join(sorted(STEPS))}")
     return Operation(
-        name, body["what"], promises[body["promise"]], tuple(body["do"]), tuple(body.get("undo", [])), body.get("needs", ""), body.get("settle", 3.0)
+        name,
+        body["what"],
+        promises[body["promise"]],
+        tuple(body["do"]),
+        tuple(body.get("undo", [])),
+        body.get("needs", ""),
+        body.get("settle", 3.0),
     )
 
 

@@ -17,15 +17,19 @@ HEAD = """# Impact
 
 <!-- Made by `python -m loadtests.impact docs` from results/impact.json. Not to be edited: a test compares. -->
 
-What people felt while something was done to the cluster, or went wrong with it: {rounds}, {began}, topology {topology}, `make impact`.
-Connected throughout: {pages:g} pages a second on a schedule that does not wait for answers, {sockets} WebSockets in rooms that publish {messages:g}
-messages a second together, {streams} readers of Server-Sent Events, {pollers} long pollers. Every message is numbered, so that each reader knows what it
-lost. The numbers are of one machine that runs all hosts and the people; the counts travel further than the seconds."""
+What people felt while something was done to the cluster, or went wrong with it: {rounds}, {began}, topology {topology},
+`make impact PAGES={pages:g} SOCKETS={sockets} MESSAGES={messages:g} STREAMS={streams} POLLERS={pollers}`. Connected throughout: {pages:g}
+pages a second on a schedule that does not wait for answers, {sockets} WebSockets in rooms of six that publish {messages:g} messages
+a second together, {streams} readers of Server-Sent Events, {pollers} long pollers. Every message is numbered, so that each reader
+knows what it lost. The numbers are of one machine of {cpus} CPUs that runs all hosts and the people; the counts travel further than
+the seconds."""
 LEGEND = """- **failed**: pages answered with anything but 200, or not at all; **slowest**: of all pages, from its intended start.
-- **closed**: ends of sockets, by close code. 1012: "the server is being replaced, come back"; 1006: cut without a word. **streams**: the same of
-  streams, by their last event; an answer that just ends counts as 1006, and its reader comes back after its last id all the same.
+- **closed**: ends of sockets, by close code. 1012: "the server is being replaced, come back"; 1006: cut without a word.
+- **streams**: the same of streams, by their last event; an answer that just ends counts as 1006, and its reader comes back after its
+  last id all the same.
 - **back**: from its end until a reader was subscribed again, after its last message; half of them, 99 %, all.
-- **lost**, **late**: messages that were acknowledged and never came to a reader; deliveries that came more than a second after they were sent.
+- **lost**, **late**: messages that were acknowledged and never came to a reader; deliveries that came more than a second after they
+  were sent.
 - **refused**: attempts to come back, and long polls, that were told to try again or found nobody yet."""
 
 
@@ -57,10 +61,22 @@ def text(result: dict[str, Any]) -> str:
     rounds = "one run" if result["rounds"] == 1 else f"{result['rounds']} rounds in a row"
     broken = [row for row in result["rows"] if row["broken"]]
     verdict = f"{len(result['rows']) - len(broken)} of {len(result['rows'])} promises were kept."
-    lines = [HEAD.format(rounds=rounds, began=began, topology=result["topology"], **result["amounts"]), "", verdict]
+    lines = [HEAD.format(rounds=rounds, began=began, topology=result["topology"], cpus=result["cpus"], **result["amounts"]), "", verdict]
     lines += [f"- {row['operation']}, round {row['round']}: {'; '.join(row['broken'])}" for row in broken]
     lines += ["", LEGEND, ""]
-    head = ["operation or fault", "promise", "failed", "slowest", "closed", "streams", "back 50/99/100 %", "lost", "late", "refused", "kept"]
+    head = [
+        "operation or fault",
+        "promise",
+        "failed",
+        "slowest",
+        "closed",
+        "streams",
+        "back 50/99/100 %",
+        "lost",
+        "late",
+        "refused",
+        "kept",
+    ]
     lines += table(head, [cells(rows) for rows in by_operation(result["rows"])])
     if result["left_out"]:
         lines += ["", f"Left out, because the hosts are no containers: {', '.join(result['left_out'])}."]
@@ -84,12 +100,20 @@ def cells(rows: list[dict[str, Any]]) -> list[str]:
     backs = [one["back_s"] for one in felt if one["back_s"]]
     back = " / ".join(f"{max(b[q] for b in backs):.1f}" for q in ("50", "99", "100")) + " s" if backs else ""
     kept = sum(not row["broken"] for row in rows)
+    failed = str(max(one["failed"] for one in felt))
     return [
-        rows[0]["what"], rows[0]["promised"], " ".join([str(max(one["failed"] for one in felt)), f"({failures})" if failures else ""]).strip(),
-        f"{max(one['slowest_s'] for one in felt):.2f} s", counts([one["closed"] for one in felt]), counts([one["ended"] for one in felt]), back,
-        str(max(one["lost"] for one in felt)), str(max(one["late"] for one in felt)), counts([one["refused"] for one in felt]),
+        rows[0]["what"],
+        rows[0]["promised"],
+        f"{failed} ({failures})" if failures else failed,
+        f"{max(one['slowest_s'] for one in felt):.2f} s",
+        counts([one["closed"] for one in felt]),
+        counts([one["ended"] for one in felt]),
+        back,
+        str(max(one["lost"] for one in felt)),
+        str(max(one["late"] for one in felt)),
+        counts([one["refused"] for one in felt]),
         "yes" if kept == len(rows) else f"{kept} of {len(rows)}",
-    ]  # fmt: skip
+    ]
 
 
 def counts(rounds: list[dict[str, int]]) -> str:

@@ -1,7 +1,7 @@
 """Those who are connected: pages at a steady rate, sockets that talk, readers of streams, long pollers.
 
-Pages start on a schedule that does not wait for answers. Every reader does what the demo's own pages do: told to come back it comes, after the
-last id that it has. One crowd lives through all operations; `window()` says what it felt from one moment to another.
+Pages start on a schedule that does not wait for answers. Every reader does what the demo's own pages do: told to come back it comes,
+after the last id that it has. One crowd lives through all operations; `begin` and `end` bound a window, of which `end` says what was felt.
 """
 
 import asyncio
@@ -180,11 +180,15 @@ class Crowd:
         amounts = self.amounts
         connector = aiohttp.TCPConnector(limit=0, ssl=self.site.tls)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=20)
-        async with aiohttp.ClientSession(self.site.url, connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as browser:
+        async with aiohttp.ClientSession(
+            self.site.url, connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+        ) as browser:
             tasks = [asyncio.create_task(self._visit(browser))]
             kinds: list[tuple[str, int, Any]] = [
-                ("socket", amounts.sockets, self._socket), ("stream", amounts.streams, self._stream), ("poller", amounts.pollers, self._poll),
-            ]  # fmt: skip
+                ("socket", amounts.sockets, self._socket),
+                ("stream", amounts.streams, self._stream),
+                ("poller", amounts.pollers, self._poll),
+            ]
             number = 0
             for kind, count, act in kinds:
                 for _ in range(count):
@@ -340,7 +344,9 @@ class Crowd:
             # The first one only asks where the room ends.
             asked = {"limit": "1"} if reader.position is None else {"after": str(reader.position), "wait": str(WAIT)}
             try:
-                async with browser.get(f"/rooms/{reader.room}/messages", params=asked, headers={"Cookie": reader.cookie}, timeout=POLL_TIMEOUT) as answer:
+                async with browser.get(
+                    f"/rooms/{reader.room}/messages", params=asked, headers={"Cookie": reader.cookie}, timeout=POLL_TIMEOUT
+                ) as answer:
                     if answer.status == 200:
                         page = await answer.json()
                         if reader.position is None:

@@ -106,7 +106,9 @@ def perform(operation: Operation, crowd: Crowd, acts: Acts) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(hosts: Hosts, operations: list[Operation], amounts: Amounts, rounds: int, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def run(
+    hosts: Hosts, operations: list[Operation], amounts: Amounts, rounds: int, folder: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
     """All operations, `rounds` times. Returns the result, which lies in the folder after each operation."""
     shared = hosts.shared_machine
     left_out = [op.name for op in operations if op.needs == "docker" and not shared]
@@ -114,7 +116,7 @@ def run(hosts: Hosts, operations: list[Operation], amounts: Amounts, rounds: int
     result: dict[str, Any] = {
         "format": FORMAT, "started_unix": time.time(), "amounts": vars(amounts), "rounds": rounds, "left_out": left_out,
         "topology": hosts.run(hosts.edge, "cat /etc/laurel/topology").strip(), "git_commit": provenance.git("rev-parse", "HEAD"),
-        "versions": hosts.versions(), "rows": [], "state": "running",
+        "versions": hosts.versions(), "cpus": hosts.serving_cpus(), "rows": [], "state": "running",
     }  # fmt: skip
     acts = Acts(hosts, folder / "operations.log", say)
     say(f"  {amounts.sockets} sockets, {amounts.streams} streams and {amounts.pollers} long pollers come in …")

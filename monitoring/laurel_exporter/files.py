@@ -2,6 +2,7 @@
 
 import ssl
 import subprocess
+from pathlib import Path
 
 from .text import Family
 
@@ -19,7 +20,7 @@ def backups(mark):
     """`mark` is touched by each backup that was proved."""
     made = Family("laurel_backup_proved_seconds", "gauge", "Unix time of the last backup that was restored and compared")
     try:
-        made.add(float(open(mark).read()))
+        made.add(float(Path(mark).read_text()))
     except (OSError, ValueError):
         made.add(0)
     return [made]

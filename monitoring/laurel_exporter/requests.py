@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+from pathlib import Path
 
 from .text import Family
 
@@ -44,7 +45,7 @@ class Requests:
         while True:
             if file is None:
                 try:
-                    file = open(self.path, "rb")
+                    file = Path(self.path).open("rb")  # noqa: SIM115  # for as long as it is the log
                 except OSError:
                     time.sleep(LOOK_SECONDS)
                     continue
@@ -71,7 +72,9 @@ class Requests:
         return there.st_ino != here.st_ino or here.st_size < file.tell()
 
     def families(self):
-        requests = Family("laurel_http_requests_total", "counter", "Requests that nginx answered, by status class; a WebSocket counts at its end")
+        requests = Family(
+            "laurel_http_requests_total", "counter", "Requests that nginx answered, by status class; a WebSocket counts at its end"
+        )
         seconds = Family("laurel_http_request_seconds", "histogram", "Duration of requests, without streams and WebSockets")
         failures = Family("laurel_http_upstream_failures_total", "counter", "Servers that did not answer, so that the next was asked")
         with self.lock:

@@ -30,7 +30,9 @@ def families(path, now=time.time):
         requests.add(worker["requests"], worker=worker["id"])
         exceptions.add(worker["exceptions"], worker=worker["id"])
         harakiri.add(worker["harakiri_count"], worker=worker["id"])
-        ages += [now() - core["req_info"]["request_start"] for core in worker.get("cores", []) if core.get("in_request") and core.get("req_info")]
+        ages += [
+            now() - core["req_info"]["request_start"] for core in worker.get("cores", []) if core.get("in_request") and core.get("req_info")
+        ]
     for state, count in states.items():
         workers.add(count, state=state)
     sockets = stats.get("sockets", [])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from .settings import Failed, until
 
-
 ACCESS = re.compile(r'"logger": ?"(daphne\.access|uwsgi)"')  # a line for each request, which says nothing of why
 
 

@@ -103,7 +103,11 @@ class Cluster:
 
     def secrets(self):
         folder = self.root / "ansible/secrets/local"
-        return {path.name: path.read_text().strip() for path in folder.iterdir() if not path.name.endswith((".lock", ".lockfile")) and path.name[0] != "."}
+        return {
+            path.name: path.read_text().strip()
+            for path in folder.iterdir()
+            if not path.name.endswith((".lock", ".lockfile")) and path.name[0] != "."
+        }
 
 
 class User:

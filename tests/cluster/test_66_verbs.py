@@ -18,7 +18,10 @@ PROBE = """set -e
 dir=/var/tmp/laurel-probe; rm -rf $dir; mkdir -p $dir/repo
 for version in 1.0 2.0; do
     mkdir -p $dir/$version/DEBIAN
-    printf 'Package: laurel-probe\\nVersion: %s\\nArchitecture: all\\nMaintainer: nobody\\nDescription: probe\\n' $version > $dir/$version/DEBIAN/control
+    {
+        printf 'Package: laurel-probe\\nVersion: %s\\nArchitecture: all\\n' $version
+        printf 'Maintainer: nobody\\nDescription: probe\\n'
+    } > $dir/$version/DEBIAN/control
     dpkg-deb --build $dir/$version $dir/laurel-probe_$version.deb > /dev/null
 done
 dpkg -i $dir/laurel-probe_1.0.deb > /dev/null
@@ -123,7 +126,7 @@ def test_a_backup_is_proved_and_a_restore_brings_back_what_it_held(deployed, tal
 def test_a_backup_that_was_spoiled_is_not_restored(deployed, talker):
     name = re.search(r"^(\d{8}-\d{6})", succeeded(deployed.make("backups")).out, re.MULTILINE)[1]
     facts = f"/var/backups/laurel/{name}/facts.json"
-    assert deployed.on("data", f"sudo cp {facts} /var/tmp/facts; sudo sed -i '0,/\\[$/s//[ /; s/\"-\\?[0-9]\\+\"/\"1\"/' {facts}")[0] == 0
+    assert deployed.on("data", f'sudo cp {facts} /var/tmp/facts; sudo sed -i \'0,/\\[$/s//[ /; s/"-\\?[0-9]\\+"/"1"/\' {facts}')[0] == 0
     try:
         done = deployed.make("restore", BACKUP=name)
         assert done.code == 2
@@ -131,7 +134,10 @@ def test_a_backup_that_was_spoiled_is_not_restored(deployed, talker):
     finally:
         assert deployed.on("data", f"sudo cp /var/tmp/facts {facts}")[0] == 0
     assert talker.browser.get("/rooms/").status_code == 200
-    assert deployed.on("data", "cd / && sudo -u postgres psql -tAc \"SELECT datname FROM pg_database WHERE datname LIKE 'app_%'\"")[1].strip() == ""
+    assert (
+        deployed.on("data", "cd / && sudo -u postgres psql -tAc \"SELECT datname FROM pg_database WHERE datname LIKE 'app_%'\"")[1].strip()
+        == ""
+    )
 
 
 def test_a_backup_that_is_none_lists_those_that_are(deployed):

@@ -22,7 +22,7 @@ TOPOLOGIES = yaml.safe_load((DATA / "topologies.yml").read_text())["topologies"]
 PLACES = {
     "nginx": "nginx", "uwsgi": "app", "daphne": "app", "worker": "app", "relay": "app",
     "ansible/roles/common": "laurel", "ansible/roles/release": "app", "ansible/roles/locust": "locust",
-    "ansible/roles/postgresql": "postgresql", "ansible/roles/redis": "redis",
+    "ansible/roles/postgresql": "postgresql", "ansible/roles/redis": "redis", "monitoring": "laurel",
 }  # fmt: skip
 FOREIGN = {
     "application_name": "shop",
@@ -57,6 +57,10 @@ ON_HOST = {
     "daphne/": "etc/systemd/system/",
     "relay/relay.json": "etc/laurel/relay.json",
     "worker/worker.service": "etc/systemd/system/worker-first.service",
+    "monitoring/": "etc/prometheus/",
+    "monitoring/laurel-exporter.service": "etc/systemd/system/laurel-exporter.service",
+    "ansible/roles/postgresql/templates/laurel-backup.service": "etc/systemd/system/laurel-backup.service",
+    "ansible/roles/postgresql/templates/laurel-backup.timer": "etc/systemd/system/laurel-backup.timer",
     "ansible/roles/common/templates/firewall.nft": "etc/laurel/firewall.nft",
     "ansible/roles/common/templates/laurel-firewall.service": "etc/systemd/system/laurel-firewall.service",
     "ansible/roles/common/templates/laurel-audit": "usr/local/sbin/laurel-audit",

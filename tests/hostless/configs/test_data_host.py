@@ -56,8 +56,8 @@ def test_postgresql_lets_in_only_the_app_hosts_with_a_password(postgresql):
     rules = postgresql("select type, database, user_name, address, auth_method from pg_hba_file_rules").splitlines()
     assert rules == [
         "local|{all}|{postgres}||peer",
-        "host|{app}|{app}|198.18.250.21|scram-sha-256",
-        "host|{app}|{app}|198.18.250.22|scram-sha-256",
+        "host|{app}|{+app}|198.18.250.21|scram-sha-256",
+        "host|{app}|{+app}|198.18.250.22|scram-sha-256",
     ]
 
 
@@ -86,3 +86,13 @@ def test_redis_keeps_a_hash_of_the_password_only(files, workshop):
     users = files["data"]["ansible/roles/redis/templates/users.acl"]
     assert f"#{hashlib.sha256(password.encode()).hexdigest()} " in users
     assert password not in users
+
+
+@pytest.mark.parametrize(
+    ("command", "allowed"), [("info", True), ("ping", True), ("config get dir", False), ("publish a b", False), ("get a", False)]
+)
+def test_redis_lets_who_watches_look_and_nothing_else(redis, host, workshop, command, allowed):
+    password = (workshop / "secrets/watcher_password").read_text().strip()
+    said = host.run(f"REDISCLI_AUTH={password} redis-cli --user watcher {command}")[1]
+    assert ("NOPERM" not in said) == allowed
+    assert "WRONGPASS" not in said

@@ -5,6 +5,7 @@ import re
 import pytest
 
 APP, EDGE, LOAD, ANY = {"198.18.250.21", "198.18.250.22"}, {"198.18.250.11"}, {"198.18.250.41"}, "any"
+WATCHED = {9100: LOAD, 9110: LOAD}  # the load host is the monitoring host, too
 HOSTS = ("edge", "app1", "app2", "data", "load")
 PATH = "ansible/roles/common/templates/firewall.nft"
 
@@ -27,11 +28,11 @@ def test_nft_accepts_the_rules(host, variant, name):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("edge", {22: ANY, 8080: ANY, 8443: ANY}),
-        ("app1", {22: ANY, 3031: EDGE, 9001: EDGE, 9002: EDGE}),
-        ("app2", {22: ANY, 3031: EDGE, 9001: EDGE, 9002: EDGE}),
-        ("data", {22: ANY, 5432: APP, 6379: APP, 8883: APP | LOAD}),
-        ("load", {22: ANY, 8089: ANY, 5557: LOAD}),
+        ("edge", {22: ANY, 8080: ANY, 8443: ANY, **WATCHED}),
+        ("app1", {22: ANY, 3031: EDGE, 9001: EDGE, 9002: EDGE, 9201: LOAD, 9202: LOAD, **WATCHED}),
+        ("app2", {22: ANY, 3031: EDGE, 9001: EDGE, 9002: EDGE, 9201: LOAD, 9202: LOAD, **WATCHED}),
+        ("data", {22: ANY, 5432: APP, 6379: APP, 8883: APP | LOAD, 9121: LOAD, 9187: LOAD, **WATCHED}),
+        ("load", {22: ANY, 8089: ANY, 5557: LOAD, **WATCHED}),
     ],
 )
 def test_a_host_lets_in_only_who_has_business_there(rendered, name, expected):

@@ -7,16 +7,17 @@ from cluster.paths import ROOT
 
 # What the units start lies on a host only after a deploy.
 PROGRAMS = """
+printf '#!/bin/sh\n' > /usr/local/sbin/laurel-backup; chmod +x /usr/local/sbin/laurel-backup
 mkdir -p /srv/app/current/venv/bin /srv/app/current/code /srv/loadtests/current/venv/bin /srv/loadtests/current/code
 for program in app/current/venv/bin/uwsgi app/current/venv/bin/python loadtests/current/venv/bin/locust; do
     ln -sf /bin/true /srv/$program
 done
 """
 UNITS = {
-    "edge": "nginx.service laurel-firewall.service",
-    "app1": "uwsgi.service daphne@2.service daphne@2.socket worker-first.service",
-    "data": "redis-server.service",
-    "load": "locust.service",
+    "edge": "nginx.service laurel-firewall.service laurel-exporter.service",
+    "app1": "uwsgi.service daphne@2.service daphne@2.socket worker-first.service laurel-exporter.service",
+    "data": "redis-server.service laurel-exporter.service laurel-backup.service laurel-backup.timer",
+    "load": "locust.service laurel-exporter.service",
 }
 
 
@@ -42,6 +43,8 @@ SHUT_IN = [
     ("app1", "daphne@.service", "/etc/systemd/system/daphne@.service"),
     ("app1", "worker-.service", "/etc/systemd/system/worker-first.service"),
     ("edge", "nginx.service", "nginx.service"),
+    ("edge", "laurel-exporter.service", "/etc/systemd/system/laurel-exporter.service"),
+    ("data", "laurel-backup.service", "/etc/systemd/system/laurel-backup.service"),
     ("data", "redis-server.service", "redis-server.service"),
     ("data", "postgresql@.service", "postgresql@15-main.service"),
 ]

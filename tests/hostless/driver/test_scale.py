@@ -74,7 +74,9 @@ def test_a_new_host_gets_the_next_free_number_and_is_an_app_host(checkout, settl
     assert not (folder / inventory.ADDED).exists()
 
 
-@pytest.mark.parametrize(("host", "why"), [("", "expected a name"), ("App 3", "expected a name"), ("load", "is a host already, and no app host")])
+@pytest.mark.parametrize(
+    ("host", "why"), [("", "expected a name"), ("App 3", "expected a name"), ("load", "is a host already, and no app host")]
+)
 def test_a_host_that_cannot_be_added_is_refused(checkout, settle, ran, monkeypatch, host, why):
     settle()
     monkeypatch.setenv("HOST", host)

@@ -169,7 +169,7 @@ def test_a_page_tells_the_worst_of_all_rounds_and_what_was_broken():
 
     result = {
         "format": 1, "started_unix": 0, "rounds": 2, "topology": "mixed", "amounts": vars(Amounts()), "left_out": ["app1-gone"],
-        "versions": {"edge": "nginx 1.22.1 · Python 3.11"}, "git_commit": "0123456789abcdef", "state": "complete",
+        "cpus": 2, "versions": {"edge": "nginx 1.22.1 · Python 3.11"}, "git_commit": "0123456789abcdef", "state": "complete",
         "rows": [row(1, closed={1012: 300}, away=[0.5, 1.5]), row(2, closed={1012: 290, 1006: 2}, away=[0.4])],
     }  # fmt: skip
     text = page.text(result)

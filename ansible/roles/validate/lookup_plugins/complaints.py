@@ -366,7 +366,7 @@ def complaints(variables, hosts, groups, playbook_dir, chains, renamed):
     inventory = Inventory(variables, groups, hosts, playbook_dir, variables["inventory_dir"])
     if inventory.broken:  # what is built on them would be complained of as well
         return inventory.because()
-    inventory.reference_groups = {"laurel", *ROLES, "mosquitto", "locust"}
+    inventory.reference_groups = {"laurel", *ROLES, "mosquitto", "locust", "monitoring"}
     found = [*names(inventory, renamed), *kinds(inventory), *tables(inventory), *budget(inventory, chains)]
     found += [*topologies(inventory), *hosts_and_groups(inventory), *ports(inventory), *application(inventory)]
     found += [*site(inventory), *secrets(inventory)]
