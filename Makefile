@@ -83,7 +83,7 @@ backups: ## The backups, on the host and here
 	@$(LAUREL) backups
 restore: ## Put BACKUP=20260131-033000 in the database's place; what was there is kept beside it
 	@$(LAUREL) restore
-rotate-secrets: ## New secrets for old ones, all or SECRET=redis_password; LEAKED=1 ends every session
+rotate-secrets: ## New passwords for old ones, or SECRET=redis_password alone; LEAKED=1: the key of the sessions too
 	@$(LAUREL) rotate-secrets
 upgrade-os: ## Upgrade the distribution's packages, host by host, drained; REBOOT=1 also edge and data
 	@$(LAUREL) upgrade-os

@@ -18,11 +18,12 @@ from .console import Failure, say
 from .paths import ROOT
 from .settings import Settings
 
-# Replaced unless some are named. The things' own (mqtt_<user>) are theirs to be told of, by name.
-USUAL = ("application_secret_key", "database_password", "redis_password", "mqtt_bridge")
+# Replaced unless some are named, and nobody notices. The things' own (mqtt_<user>) are theirs to be told of, by name.
+USUAL = ("database_password", "redis_password", "mqtt_bridge")
 LETTERS = string.ascii_letters + string.digits
-# Still good for what was made with it: sessions. LEAKED=1 ends them.
-OUTLIVES = "application_secret_key"
+# By name, or with LEAKED=1: it ends every session. Channels knows no SECRET_KEY_FALLBACKS, and logs out whom it meets with the former key
+# (channels.auth.get_user). What else was signed with it, such as a link that resets a password, stays good, unless it leaked.
+SIGNS = "application_secret_key"
 NOTE = ".rotating.json"
 
 
@@ -34,9 +35,10 @@ def known(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*") if path.is_file() and "." not in path.name and path.name != "demo_password")
 
 
-def choose(folder: Path, asked: str) -> list[str]:
+def choose(folder: Path, asked: str, leaked: bool = False) -> list[str]:
     """The secrets to replace: those that SECRET= names, or the usual ones. Raises Failure."""
-    names = asked.replace(",", " ").split() or [name for name in USUAL if name in known(folder)]
+    usual = (*USUAL, SIGNS) if leaked else USUAL
+    names = asked.replace(",", " ").split() or [name for name in usual if name in known(folder)]
     for name in names:
         if name not in known(folder):
             raise Failure(f"SECRET is {name!r}; expected one of {', '.join(known(folder)) or 'none: make deploy makes them'}")
@@ -83,7 +85,7 @@ def replace(folder: Path, begun: dict[str, str]) -> None:
 
 def finish(folder: Path, begun: dict[str, str], leaked: bool) -> None:
     for name in begun:
-        if name != OUTLIVES or leaked:
+        if name != SIGNS or leaked:
             (folder / f"{name}.before").unlink(missing_ok=True)
     (folder / NOTE).unlink()
 
@@ -92,11 +94,11 @@ def rotate(chosen: Settings, bring: Callable[[Settings], None]) -> None:
     """`bring` brings the hosts to what the secrets are now."""
     folder, started = folder_of(chosen.environment), time.monotonic()
     leaked = os.environ.get("LEAKED") == "1"
-    begun = begin(folder, choose(folder, os.environ.get("SECRET", "")))
+    begun = begin(folder, choose(folder, os.environ.get("SECRET", ""), leaked))
     replace(folder, begun)
-    if leaked and OUTLIVES in begun:
-        (folder / f"{OUTLIVES}.before").unlink(missing_ok=True)
+    if leaked and SIGNS in begun:
+        (folder / f"{SIGNS}.before").unlink(missing_ok=True)
     bring(chosen)
     finish(folder, begun, leaked)
-    ended = " Everybody has to log in again." if leaked and OUTLIVES in begun else ""
+    ended = " Everybody has to log in again." if SIGNS in begun else ""
     say(f"Replaced after {time.monotonic() - started:.0f} s: {', '.join(begun)}.{ended}")

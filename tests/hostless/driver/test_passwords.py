@@ -24,7 +24,15 @@ def now(folder):
     return {path.name: path.read_text().strip() for path in folder.iterdir()}
 
 
-def test_the_usual_ones_are_replaced_and_the_former_key_still_counts(folder):
+def test_the_usual_ones_are_replaced_and_nobody_is_logged_out(folder):
+    passwords.rotate(settings.read(), lambda chosen: None)
+    after = now(folder)
+    assert {name for name, text in SECRETS.items() if after[name] != text} == {"database_password", "redis_password"}
+    assert set(after) == {*SECRETS, "demo_password"}
+
+
+def test_what_the_former_key_signed_still_counts(folder, monkeypatch):
+    monkeypatch.setenv("SECRET", "application_secret_key database_password redis_password")
     seen = {}
     passwords.rotate(settings.read(), lambda chosen: seen.update(now(folder)))
     # While the hosts are brought to it, old and new lie side by side.
