@@ -17,10 +17,12 @@ def certificates(paths):
 
 
 def backups(mark):
-    """`mark` is touched by each backup that was proved."""
+    """Each backup that was proved writes its time into `mark`; before the first, it is as old as the deploy that made the file."""
     made = Family("laurel_backup_proved_seconds", "gauge", "Unix time of the last backup that was restored and compared")
+    path = Path(mark)
     try:
-        made.add(float(Path(mark).read_text()))
+        text = path.read_text()
+        made.add(float(text) if text.strip() else path.stat().st_mtime)
     except (OSError, ValueError):
         made.add(0)
     return [made]

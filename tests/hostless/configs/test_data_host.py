@@ -56,6 +56,7 @@ def test_postgresql_lets_in_only_the_app_hosts_with_a_password(postgresql):
     rules = postgresql("select type, database, user_name, address, auth_method from pg_hba_file_rules").splitlines()
     assert rules == [
         "local|{all}|{postgres}||peer",
+        "local|{postgres}|{prometheus}||peer",
         "host|{app}|{+app}|198.18.250.21|scram-sha-256",
         "host|{app}|{+app}|198.18.250.22|scram-sha-256",
     ]

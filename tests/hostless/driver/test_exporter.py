@@ -1,6 +1,7 @@
 """What our exporter tells."""
 
 import json
+import os
 import socket
 import sys
 import threading
@@ -156,9 +157,12 @@ def test_units_are_told_with_what_systemd_and_the_kernel_know(tmp_path, monkeypa
     ]  # fmt: skip
 
 
-def test_a_backup_that_was_never_proved_is_as_old_as_time(tmp_path):
+def test_the_last_proved_backup_is_told_and_before_the_first_the_deploy(tmp_path):
     mark = tmp_path / "mark"
     assert lines(files.backups(str(mark))) == ["laurel_backup_proved_seconds 0"]
+    mark.write_text("")
+    os.utime(mark, (1600000000, 1600000000))
+    assert lines(files.backups(str(mark))) == ["laurel_backup_proved_seconds 1600000000"]
     mark.write_text("1700000000\n")
     assert lines(files.backups(str(mark))) == ["laurel_backup_proved_seconds 1700000000"]
 
