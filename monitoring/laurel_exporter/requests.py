@@ -12,6 +12,7 @@ from .text import Family
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LOOK_SECONDS = 1
+LAST_LOOKS = 3  # at a log that was moved away, before the new one is read
 SWITCHING = 101  # a WebSocket: its line comes at its end, and tells its life
 
 
@@ -40,27 +41,33 @@ class Requests:
                 self.seconds += seconds
 
     def follow(self):
-        """For ever, from the end of the log on."""
-        file, rest, fresh = None, b"", True
+        """For ever, from the end of the log on; a log that comes later is read from its beginning."""
+        file, rest, last_looks = self.opened(at_end=True), b"", LAST_LOOKS
         while True:
-            if file is None:
-                try:
-                    file = Path(self.path).open("rb")  # noqa: SIM115  # for as long as it is the log
-                except OSError:
-                    time.sleep(LOOK_SECONDS)
-                    continue
-                if fresh:
-                    file.seek(0, os.SEEK_END)
-                fresh = False
-            while part := file.read(65536):
+            part = file.read(65536) if file else b""
+            if part:
                 *lines, rest = (rest + part).split(b"\n")
                 for line in lines:
                     self.take(line)
-            if self.moved(file):
-                file.close()
-                file, rest = None, b""
                 continue
-            time.sleep(LOOK_SECONDS)
+            if file is None:
+                file, rest = self.opened(), b""
+            elif self.moved(file):
+                last_looks -= 1  # nginx writes into the old one until it is told
+                if not last_looks:
+                    file.close()
+                    file, rest, last_looks = self.opened(), b"", LAST_LOOKS
+            if file is None or not part:
+                time.sleep(LOOK_SECONDS)
+
+    def opened(self, at_end=False):
+        try:
+            file = Path(self.path).open("rb")  # noqa: SIM115  # for as long as it is the log
+        except OSError:
+            return None
+        if at_end:
+            file.seek(0, os.SEEK_END)
+        return file
 
     def moved(self, file):
         """Whether another file lies there now, or this one was cut."""

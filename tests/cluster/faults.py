@@ -1,6 +1,7 @@
 """Things that go wrong on the cluster, each put right again whatever happens."""
 
 import json
+import shlex
 import subprocess
 import threading
 import time
@@ -27,7 +28,13 @@ def docker(*words):
 def redis_stopped(cluster, user):
     on(cluster, "data", "sudo systemctl stop redis-server")
     try:
-        publish(cluster, user)
+
+        def logged():
+            """Whichever Daphne the socket comes to says so; until it was the one that the runbook looks at."""
+            publish(cluster, user)
+            return "Wake-up not sent" in cluster.on("app1", "sudo journalctl --unit daphne@1 --lines 200 --no-pager")[1]
+
+        assert until(logged, 60)
         yield
     finally:
         on(cluster, "data", "sudo systemctl start redis-server")
@@ -54,36 +61,65 @@ def app1_stopped(cluster, user):
 
 @contextmanager
 def daphne_killed(cluster, user):
-    """A limit that it cannot live with: the kernel kills it."""
-    on(cluster, "app1", "sudo systemctl set-property --runtime daphne@1.service MemoryMax=24M")
+    """Once a limit that it cannot live with: the kernel kills it; systemd starts it again, with the limit of its unit."""
+    count = "systemctl show --property=NRestarts --value daphne@1.service"
+    before = int(on(cluster, "app1", count))
     try:
-        time.sleep(5)
+        on(cluster, "app1", "sudo systemctl set-property --runtime daphne@1.service MemoryMax=24M")
+        assert until(lambda: int(on(cluster, "app1", count)) > before, 30), "it lives with 24 MB"
+        on(cluster, "app1", "sudo systemctl revert daphne@1.service")
+        assert until(lambda: cluster.on("app1", "systemctl is-active daphne@1.service")[0] == 0, 60)
         yield
     finally:
-        on(cluster, "app1", "sudo systemctl set-property --runtime daphne@1.service MemoryMax=512M && sudo systemctl restart daphne@1")
+        cluster.on("app1", "sudo systemctl revert daphne@1.service")
+        assert cluster.make("scale", DAPHNE=2, UWSGI=2).code == 0  # the runbook has more of them started
+
+
+@contextmanager
+def backed_up(cluster, user):
+    assert cluster.make("backup").code == 0
+    yield
+
+
+FIND_BUSY = """import json, socket, sys, time
+for _ in range(400):
+    stats = socket.socket(socket.AF_UNIX)
+    stats.connect("/run/uwsgi/stats.sock")
+    text = b""
+    while part := stats.recv(65536):
+        text += part
+    busy = [worker["pid"] for worker in json.loads(text)["workers"] if worker["status"] == "busy"]
+    if busy:
+        import os, signal
+        os.kill(busy[0], signal.SIGSTOP)
+        print(busy[0])
+        break
+    time.sleep(0.05)
+"""
 
 
 @contextmanager
 def worker_held(cluster, user):
-    """One of uWSGI's workers stopped in the middle of requests, which never end."""
-    on(cluster, "app1", "sudo kill -STOP $(pgrep -P $(systemctl show --property=MainPID --value uwsgi) | head -1)")
+    """One of uWSGI's workers stopped in the middle of a request, which does not end."""
     ending = threading.Event()
 
     def visit():
         with cluster.browser() as browser:
             while not ending.is_set():
                 with suppress(httpx.HTTPError):  # it was held
-                    browser.get("/workload/json", timeout=3)
+                    browser.get("/workload/slow-sync", timeout=3)
 
     visitors = [threading.Thread(target=visit, daemon=True) for _ in range(4)]
     for visitor in visitors:
         visitor.start()
+    worker = ""
     try:
-        time.sleep(3)
+        worker = on(cluster, "app1", f"sudo python3 -c {shlex.quote(FIND_BUSY)}").strip()
+        assert worker, "no worker was busy"
         yield
     finally:
         ending.set()
-        cluster.on("app1", "sudo sh -c 'pkill -CONT -P $(systemctl show --property=MainPID --value uwsgi)'")
+        cluster.on("app1", f"sudo kill -CONT {worker} 2> /dev/null; true")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ AGAINST = {
     "app-host-lost": (faults.app1_stopped, "HostLost"),
     "daphne-out-of-memory": (faults.daphne_killed, "OutOfMemory"),
     "uwsgi-worker-stuck": (faults.worker_held, None),
-    "restore-from-backup": (faults.nothing_wrong, None),
+    "restore-from-backup": (faults.backed_up, None),
     "scale-out": (faults.nothing_wrong, None),
     "secrets-leaked": (faults.nothing_wrong, None),
     "os-upgrade": (faults.nothing_wrong, None),

@@ -1,5 +1,7 @@
 """What the release role writes beside the code."""
 
+import hashlib
+
 import pytest
 
 
@@ -21,7 +23,9 @@ def test_sh_reads_the_environment_as_it_was_meant(host, variant, files):
 def test_the_demo_gets_what_its_contract_names(rendered, workshop):
     found = environment(rendered["mixed"]["app1"]["ansible/roles/release/templates/environment"])
     password = (workshop / "secrets/database_password").read_text().strip()
-    assert found["DATABASE_URL"] == f'"postgresql://app:{password}@198.18.250.31:5432/app"'
+    assert (
+        found["DATABASE_URL"] == f'"postgresql://app_{hashlib.sha256(password.encode()).hexdigest()[:8]}:{password}@198.18.250.31:5432/app"'
+    )
     assert found["REDIS_URL"].endswith('@198.18.250.31:6379/0"')
     assert found["ALLOWED_HOSTS"] == '"localhost,edge,198.18.250.11,wsgi.laurel.test,asgi.laurel.test,mixed.laurel.test"'
     assert '"https://localhost:8443,https://edge:8443,' in found["CSRF_TRUSTED_ORIGINS"]

@@ -126,7 +126,7 @@ def test_uwsgi_differs_from_the_deployed_one_in_what_is_compared_alone(name, uni
 def test_daphne_differs_from_the_deployed_one_in_what_is_compared_alone(name, units, rendered):
     gone, new = differences(rendered["mixed"]["app1"]["daphne/daphne@.service"], units[place(name)][f"rig-{name}.service"])
     settings = {line.strip().partition("=")[0].partition(" ")[0] for line in gone + new}
-    mine = {"Description", "Requires", "After", "Environment", "EnvironmentFile", "SyslogIdentifier", "--instance"}
+    mine = {"Description", "Requires", "After", "Environment", "EnvironmentFile", "SyslogIdentifier", "--instance", "--metrics-address"}
     bare = (
         {"User", "Group", "WorkingDirectory", "--handover-directory", "bare:asgi", "project.asgi:application"}
         if PROCESSES[name]["app"] == "bare"
