@@ -210,13 +210,17 @@ def dashboard(chosen: Settings) -> int:
     host = next(iter(groups["monitoring"]))
     if (remote.read(chosen.environment, host, "systemctl is-active prometheus") or "").strip() != "active":
         raise Failure(f"Prometheus does not run on {host}; see: make logs HOST={host} UNIT=prometheus, and deploy first: make deploy")
+    try:
+        socket.create_server(("127.0.0.1", int(port))).close()
+    except OSError as error:
+        raise Failure(f"the port {port} is taken on this machine; choose another: make dashboard DASHBOARD_PORT=9190") from error
     far = inventory.variables(chosen.environment, host)["monitoring_ports"]["prometheus"]
     way = ["-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none", "-N", "-L", f"127.0.0.1:{port}:127.0.0.1:{far}"]
     command = remote.argv(chosen.environment, host)
     with subprocess.Popen([command[0], *way, *command[1:]]) as tunnel:
         for _ in range(50):
             if tunnel.poll() is not None:
-                raise Failure(f"the port {port} cannot be used for the way to {host}; choose another: make dashboard DASHBOARD_PORT=9190")
+                raise Failure(f"no way to {host} can be made (see above); does it answer? make status")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
                 break
             time.sleep(0.1)

@@ -44,8 +44,8 @@ def make_rooms(url: str, tls: ssl.SSLContext, cookie: str, session: str, rooms: 
     began = int(time.time())
     agent = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), Stay)
 
-    def ask(path: str, token: str = "", **form: str) -> Any:
-        cookies = f"{cookie}={session}" + (f"; {token}" if token else "")
+    def ask(path: str, csrf: str | None = None, **form: str) -> Any:
+        cookies = f"{cookie}={session}" + (f"; {csrf}" if csrf else "")
         body = urllib.parse.urlencode(form).encode() if form else None
         return agent.open(urllib.request.Request(url + path, body, {"Cookie": cookies, "Referer": f"{url}/"}), timeout=15)
 

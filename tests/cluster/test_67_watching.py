@@ -109,4 +109,4 @@ def test_a_port_that_is_taken_is_named(deployed):
         port = taken.getsockname()[1]
         done = deployed.make("dashboard", DASHBOARD_PORT=port)
     assert done.code == 2
-    assert f"the port {port} cannot be used" in done.err
+    assert f"the port {port} is taken on this machine" in done.err

@@ -44,7 +44,7 @@ SHUT_IN = [
     ("app1", "worker-.service", "/etc/systemd/system/worker-first.service"),
     ("edge", "nginx.service", "nginx.service"),
     ("edge", "laurel-exporter.service", "/etc/systemd/system/laurel-exporter.service"),
-    ("data", "laurel-backup.service", "/etc/systemd/system/laurel-backup.service"),
+    ("data", "laurel-exporter.service", "/etc/systemd/system/laurel-backup.service"),
     ("data", "redis-server.service", "redis-server.service"),
     ("data", "postgresql@.service", "postgresql@15-main.service"),
 ]
