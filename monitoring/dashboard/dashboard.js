@@ -3,30 +3,8 @@ const AGAIN = 10_000; // ms
 const POINTS = 120;
 // Okabe and Ito's palette, which the colour-blind can tell apart.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#b8a800"];
-const UNIT = "label_replace(label_replace(%s, \"service\", \"$1\", \"unit\", \"(daphne|worker|postgresql).*\"), \"service\", \"$1\", \"unit\", \"((?:nginx|uwsgi|mqtt|redis|mosquitto|prometheus|ssh).*)\")";
-const byService = (inner) => `sum by (service) (${UNIT.replace("%s", inner)})`;
-
-// what: title; unit: how a number is written; ask: [query, name of its line: a text or a label].
-const PANELS = [
-  { what: "Requests a second", unit: "number", ask: [["sum by (status) (rate(laurel_http_requests_total[1m]))", "status"]] },
-  {
-    what: "Request duration", unit: "seconds",
-    ask: [0.5, 0.95, 0.99].map((q) => [`histogram_quantile(${q}, sum by (le) (rate(laurel_http_request_seconds_bucket[1m])))`, `p${q * 100}`]),
-  },
-  { what: "WebSockets open", unit: "number", ask: [["sum by (host) (daphne_websockets_open)", "host"]] },
-  {
-    what: "From stored to its readers", unit: "seconds",
-    ask: [0.5, 0.99].map((q) => [`histogram_quantile(${q}, sum by (le) (rate(feed_delay_seconds_bucket[1m])))`, `p${q * 100}`]),
-  },
-  { what: "CPU by service (1 is one CPU)", unit: "number", stack: true, ask: [[byService("rate(laurel_unit_cpu_seconds_total[1m])"), "service"]] },
-  { what: "Memory by service", unit: "bytes", stack: true, ask: [[byService("laurel_unit_memory_bytes"), "service"]] },
-  { what: "Drain: sockets still open", unit: "number", ask: [["sum by (host) (daphne_drain_remaining)", "host"]] },
-  { what: "uWSGI: workers busy, connections waiting", unit: "number", ask: [
-    ['sum by (host) (laurel_uwsgi_workers{state="busy"})', "busy on host"], ["sum by (host) (laurel_uwsgi_listen_queue)", "waiting on host"],
-  ] },
-  { what: "Sockets closed a second, by code", unit: "number", ask: [["sum by (code) (rate(daphne_websockets_closed_total[1m]))", "code"]] },
-  { what: "Database: connections", unit: "number", ask: [['sum(pg_stat_activity_count{datname="app"})', "connections"]] },
-];
+// [{what: a title, unit: how a number is written, ask: [[query, name of its line: words, of which a label's name becomes its value]]}]
+const PANELS = await (await fetch("panels.json")).json();
 
 const formats = {
   number: (value) => (value >= 1000 ? `${(value / 1000).toFixed(1)}k` : value >= 10 ? value.toFixed(0) : value.toFixed(2).replace(/\.?0+$/, "")),

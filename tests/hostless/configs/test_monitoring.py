@@ -1,6 +1,9 @@
 """Whom Prometheus asks, and what it calls an alert."""
 
+import json
 import re
+import subprocess
+import sys
 
 import yaml
 
@@ -49,7 +52,7 @@ def test_every_number_that_an_alert_or_the_dashboard_asks_for_is_told_by_somebod
         ROOT / "app/project/metrics.py",
     ]
     told = set(re.findall(r'"((?:laurel|daphne|feed)_\w+)"', "\n".join(path.read_text() for path in sources)))
-    asked = " ".join(rule["expr"] for rule in rules(files)) + (ROOT / "monitoring/dashboard/dashboard.js").read_text()
+    asked = " ".join(rule["expr"] for rule in rules(files)) + (ROOT / "monitoring/dashboard/panels.json").read_text()
     for name in set(re.findall(r"\b(?:laurel|daphne|feed)_\w+", asked)):
         assert name.removesuffix("_bucket") in told, name
     assert {name.split("_")[0] for name in re.findall(r"\b(\w+?_\w+)\{", asked)} <= {"laurel", "daphne", "feed", "node", "pg", "redis"}
@@ -66,3 +69,11 @@ def test_the_exporter_of_a_host_tells_what_the_host_has(files):
 def test_without_a_host_that_watches_nobody_is_let_in_to_ask(files):
     text = (ROOT / "ansible/roles/common/templates/firewall.nft.j2").read_text()
     assert "if sources or flow.from == 'any'" in text
+
+
+def test_grafanas_dashboard_is_made_of_the_same_panels():
+    made = subprocess.run([sys.executable, ROOT / "monitoring/grafana.py"], capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "monitoring/grafana.json").read_text() == made, "python3 monitoring/grafana.py > monitoring/grafana.json"
+    panels = json.loads(made)["panels"]
+    assert len(panels) == len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) >= 10
+    assert panels[0]["targets"][0]["legendFormat"] == "{{status}}"
