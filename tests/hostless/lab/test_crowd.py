@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.lab.calibration import fastest, once
+
 SHORT = ("--warm-up", "0.2", "--measure", "1.5", "--seed", "3")
 CHAT = ("-u", "1", "--members", "40", "--probes", "2", "--rooms", "2", "--message-rate", "8", *SHORT)
 MOST_CPU_US = 10.0
+# What the calibration's loop takes on the CPUs that the limit was set for, the best of a whole run (docs/results/full.json,
+# `calibration_seconds`). A CPU that is slower today may take as much longer for a message; one that is faster gains nothing.
+LOOP_SECONDS = 0.00215
 
 
 @pytest.mark.parametrize("server", [["--whole"], []], ids=["whole frames", "fragments between pings"])
@@ -101,13 +106,15 @@ def test_more_members_than_open_files_are_refused_at_once(start_server, run_locu
 def test_a_message_costs_the_crowd_at_most_ten_microseconds():
     script = Path(__file__).with_name("crowd_cost.py")
     command = [sys.executable, str(script), "--members", "2000", "--messages", "20", "--rate", "4"]
-    costs = []
+    limits, costs = [], []
     for _ in range(3):  # the least disturbed of three
+        limits.append(MOST_CPU_US * max(1.0, fastest(once, None) / LOOP_SECONDS))
         done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
         assert done.returncode == 0, done.stderr
         seen = json.loads(done.stdout)
         assert seen["messages"] >= 30_000
         costs.append(seen["cpu_us"])
-        if costs[-1] <= MOST_CPU_US:
+        if costs[-1] <= limits[-1]:
             return
-    pytest.fail(f"a message took {', '.join(f'{cost:.1f}' for cost in costs)} µs of CPU, limit {MOST_CPU_US}")
+    took = ", ".join(f"{cost:.1f} (limit {limit:.1f})" for cost, limit in zip(costs, limits, strict=True))
+    pytest.fail(f"a message took so many µs of CPU: {took}")
