@@ -82,7 +82,9 @@ def on_hosts(environment: str, verb: str) -> Iterator[None]:
         keeper.stdin.flush()
         said = keeper.stdout.readline().strip()
         if said != "taken":
-            text, complaint = keeper.communicate(timeout=10)
+            # Not communicate(): it would not see what came with the first line.
+            keeper.stdin.close()
+            text, complaint = keeper.stdout.read(), keeper.stderr.read()
             if said == "held":
                 raise Failure(f"{environment} is being changed from another machine: {describe(text)}; wait for it to end")
             raise Failure(f"{host} does not answer, so its lock cannot be taken ({complaint.strip()}). See: make status")

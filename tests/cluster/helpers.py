@@ -63,6 +63,15 @@ class Cluster:
         )
         return Done(done.returncode, ANSI.sub("", done.stdout), done.stderr, 0)
 
+    def prometheus(self, path):
+        """What Prometheus answers, asked on its own host."""
+        address = f"http://127.0.0.1:9090/api/v1/{path}"
+        code, said = self.on(
+            "load", f"python3 -c \"import urllib.request as r; print(r.urlopen('{address}', timeout=10).read().decode())\""
+        )
+        assert code == 0, said
+        return json.loads(said)["data"]
+
     def git_status(self):
         command = ["git", "status", "--short", "--untracked-files=all"]
         return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout

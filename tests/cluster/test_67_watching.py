@@ -13,7 +13,6 @@ import pytest
 from cluster.paths import ROOT
 from helpers import until
 
-API = "http://127.0.0.1:9090/api/v1"
 TOLD = [
     "laurel_http_requests_total",
     "laurel_http_request_seconds_count",
@@ -29,20 +28,16 @@ TOLD = [
 RULES_TEST = ROOT / "tests/cluster/alerts.test.yml"
 
 
-def ask(deployed, path):
-    script = f"python3 -c \"import urllib.request; print(urllib.request.urlopen('{API}/{path}', timeout=10).read().decode())\""
-    code, said = deployed.on("load", script)
-    assert code == 0, said
-    return json.loads(said)["data"]
-
-
 def values(deployed, query):
-    return {json.dumps(item["metric"], sort_keys=True): float(item["value"][1]) for item in ask(deployed, f"query?query={query}")["result"]}
+    return {
+        json.dumps(item["metric"], sort_keys=True): float(item["value"][1])
+        for item in deployed.prometheus(f"query?query={query}")["result"]
+    }
 
 
 def test_everybody_who_is_asked_answers(deployed):
     def down():
-        targets = ask(deployed, "targets")["activeTargets"]
+        targets = deployed.prometheus("targets")["activeTargets"]
         return [target["scrapeUrl"] for target in targets if target["health"] != "up"] or len(targets) < 16
 
     assert until(lambda: not down(), 60), down()

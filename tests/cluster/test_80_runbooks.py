@@ -1,6 +1,5 @@
 """The runbooks, against what they are for: the alert fires, the diagnosis shows it, the mitigation clears it."""
 
-import json
 import os
 import subprocess
 
@@ -12,7 +11,6 @@ from helpers import ANSI, SECONDS, User, until
 from runbooks import commands
 
 ALERT_SECONDS = 150
-PROMETHEUS = "http://127.0.0.1:9090/api/v1/alerts"
 # Runbook -> what is done to the cluster, and the alert that has to fire meanwhile.
 AGAINST = {
     "redis-down": (faults.redis_stopped, "RedisDown"),
@@ -40,12 +38,7 @@ def reader(deployed):
 
 
 def firing(deployed):
-    code, said = deployed.on(
-        "load",
-        f"curl -fsS {PROMETHEUS} || python3 -c \"import urllib.request; print(urllib.request.urlopen('{PROMETHEUS}').read().decode())\"",
-    )
-    assert code == 0, said
-    return {alert["labels"]["alertname"] for alert in json.loads(said[said.index("{") :])["data"]["alerts"] if alert["state"] == "firing"}
+    return {alert["labels"]["alertname"] for alert in deployed.prometheus("alerts")["alerts"] if alert["state"] == "firing"}
 
 
 def run(deployed, command):
