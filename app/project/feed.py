@@ -77,9 +77,10 @@ class Tail:
     async def _refresh(self):
         begun = time.monotonic()
         frames = await self._read(self._newest, settings.FEED_PAGE_SIZE)
-        now = time.time()
-        for frame in frames:
-            feed_delay_seconds.observe(max(0, now - frame["sent_ts"]))
+        if begun - self._looked < 2 * settings.FEED_LOOK_SECONDS:  # else nobody was here, and old ones are caught up with
+            now = time.time()
+            for frame in frames:
+                feed_delay_seconds.observe(max(0, now - frame["sent_ts"]))
         items = encoded(frames)
         self._items.extend(items)
         if items:

@@ -44,6 +44,9 @@ def number(text):
 
 
 def cpu_seconds(group):
+    """None for a unit without a group: it does not run."""
+    if not group:
+        return None
     for root in ROOTS:
         try:
             lines = (root / group.lstrip("/") / "cpu.stat").read_text().splitlines()

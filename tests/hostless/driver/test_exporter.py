@@ -145,6 +145,7 @@ TasksCurrent=[not set]
 def test_units_are_told_with_what_systemd_and_the_kernel_know(tmp_path, monkeypatch):
     group = tmp_path / "system.slice/uwsgi.service"
     group.mkdir(parents=True)
+    (tmp_path / "cpu.stat").write_text("usage_usec 9000000\n")  # the whole machine's, which is nobody's unit
     (group / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
     monkeypatch.setattr(units, "ROOTS", (tmp_path / "none", tmp_path))
     monkeypatch.setattr(units.subprocess, "run", lambda *_, **__: type("Done", (), {"stdout": SHOWN}))
