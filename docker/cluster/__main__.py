@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import yaml
 from . import (
     background,
     backups,
+    dashboard,
     doctor,
     edge,
     engine,
@@ -199,39 +199,6 @@ def destroy(chosen: Settings) -> None:
     say("Removed. Images and built releases are kept; `make clean` removes what this checkout built.")
 
 
-def dashboard(chosen: Settings) -> int:
-    """A way to the dashboard, which listens on loopback of its host, for as long as this runs."""
-    groups, port = inventory.hosts_by_group(folder_of(chosen.environment)), os.environ.get("DASHBOARD_PORT") or "9090"
-    if not groups.get("monitoring"):
-        raise Failure(
-            f"the inventory {chosen.environment!r} has no host in the group monitoring; write one into hosts.yml, then: make deploy"
-        )
-    settings.port("DASHBOARD_PORT", port)
-    host = next(iter(groups["monitoring"]))
-    if (remote.read(chosen.environment, host, "systemctl is-active prometheus") or "").strip() != "active":
-        raise Failure(f"Prometheus does not run on {host}; see: make logs HOST={host} UNIT=prometheus, and deploy first: make deploy")
-    try:
-        socket.create_server(("127.0.0.1", int(port))).close()
-    except OSError as error:
-        raise Failure(f"the port {port} is taken on this machine; choose another: make dashboard DASHBOARD_PORT=9190") from error
-    far = inventory.variables(chosen.environment, host)["monitoring_ports"]["prometheus"]
-    way = ["-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none", "-N", "-L", f"127.0.0.1:{port}:127.0.0.1:{far}"]
-    command = remote.argv(chosen.environment, host)
-    with subprocess.Popen([command[0], *way, *command[1:]]) as tunnel:
-        for _ in range(50):
-            if tunnel.poll() is not None:
-                raise Failure(f"no way to {host} can be made (see above); does it answer? make status")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
-                break
-            time.sleep(0.1)
-        say(f"Dashboard: http://localhost:{port}/user/   Prometheus: http://localhost:{port}/   (ctrl-C ends the way there)")
-        try:
-            return tunnel.wait()
-        except KeyboardInterrupt:
-            tunnel.terminate()
-            return 0
-
-
 def ssh(chosen: Settings) -> int:
     """A shell on a host, or with CMD= one command there."""
     host = remote.require_host(chosen.environment, os.environ.get("HOST", ""), all_hosts(chosen))
@@ -370,7 +337,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "upgrade-os": operations.upgrade,
     "logs": logs,
     "ssh": ssh,
-    "dashboard": dashboard,
+    "dashboard": dashboard.open_way,
     "bench": bench,
     "bench-full": lambda chosen: bench(chosen, "full"),
     "report": report,

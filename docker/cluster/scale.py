@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import yaml
 
-from . import containers, inventory, machines, playbook
-from .console import Failure, say
+from . import containers, inventory, machines, playbook, remote
+from .console import Failure, output, say
 from .paths import inventory as folder_of
 from .settings import Settings
 
@@ -79,19 +79,32 @@ def add_host(chosen: Settings, provision: Callable[[Settings], None]) -> None:
 
 
 def remove_host(chosen: Settings, provision: Callable[[Settings], None], drain: Callable[[Settings, str], None]) -> None:
-    """An app host that `make add-host` made goes again: out of rotation, out of the inventory, removed."""
+    """An app host that `make add-host` made goes again: out of rotation, out of the inventory, removed; again, where that was interrupted."""
     host = os.environ.get("HOST", "")
     added = inventory.read_added(folder_of("local")) if chosen.local else {}
-    if host not in added:
+    going = added_before(host) if chosen.local and host not in added else None
+    if host not in added and going is None:
         expected = ", ".join(added) or "none, so that none can be removed"
         raise Failure(f"HOST is {host!r}; expected one that `make add-host` added to the local cluster: {expected}")
     cluster = inventory.load()
     if cluster is None:
         raise Failure("there is no cluster; make one with: make deploy")
-    drain(chosen, host)
-    inventory.write_added(folder_of("local"), {name: number for name, number in added.items() if name != host})
-    machines.prepare(inventory.choose(chosen))
+    if host in added:
+        drain(chosen, host)
+        inventory.write_added(folder_of("local"), {name: number for name, number in added.items() if name != host})
+        machines.prepare(inventory.choose(chosen))
     provision(chosen)
-    if state := containers.found(cluster).get(host):
-        containers.remove(state["Id"])
+    # The mark outlives reloads and deploys: a host of that name that is added later would stay out.
+    for edge in inventory.hosts_by_group(folder_of("local"))["nginx"]:
+        remote.read(chosen.environment, edge, f"sudo rm -f /etc/laurel/rotation.out/{host}")
+    containers.remove(cluster.container(host))
     say(f"{host} is gone; serving: {', '.join(inventory.hosts_by_group(folder_of('local'))['app'])}.")
+
+
+def added_before(host: str) -> str | None:
+    """The container of a host that is in no inventory any more: a removal of it was interrupted."""
+    cluster = inventory.load()
+    known = {name for hosts in inventory.hosts_by_group(folder_of("local")).values() for name in hosts}
+    if cluster is None or host in known or not HOST_NAME.fullmatch(host):
+        return None
+    return output(["docker", "container", "inspect", "--format", "{{.Id}}", cluster.container(host)])

@@ -8,7 +8,7 @@ from loadtests.lab.errors import LabError
 from loadtests.lab.reading import read_yaml
 
 FILE = Path(__file__).parent / "operations.yml"
-STEPS = {"make", "playbook", "run", "container", "release", "wait", "clients"}
+STEPS = {"make", "playbook", "run", "container", "release", "wait"}
 KEYS = {"what", "promise", "do", "undo", "needs", "settle"}
 RULES = {"failed", "failing_seconds", "statuses", "page_seconds", "closed", "back_seconds", "late"}
 

@@ -4,6 +4,7 @@ The files are numbered, because what they do to the one cluster has an order: de
 """
 
 import os
+import secrets
 import subprocess
 from pathlib import Path
 
@@ -51,3 +52,19 @@ def grace(deployed):
     user = User(deployed).sign_up()
     yield user
     user.browser.close()
+
+
+@pytest.fixture(scope="module")
+def talker(deployed):
+    """Somebody who talks while something is done, for a whole file of tests."""
+    user = User(deployed).sign_up()
+    yield user
+    user.browser.close()
+
+
+@pytest.fixture(scope="module")
+def room(talker):
+    """The address of the talker's room."""
+    answer = talker.post("/rooms/", name=f"Talk {secrets.token_hex(4)}")
+    assert answer.status_code == 302, answer.text
+    return answer.headers["location"]

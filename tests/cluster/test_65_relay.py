@@ -10,7 +10,7 @@ import pytest
 
 from cluster import lock
 from crowd import SERVICE_RESTART, using
-from helpers import User, until
+from helpers import until
 
 SECONDS_AWAY = 5
 WSGI = "app/project/wsgi.py"
@@ -25,20 +25,6 @@ BREAK = {
     "does not start": 'raise RuntimeError("this release cannot start")\n',
     "is not healthy": 'def application(environ, start_response):\n    start_response("503 Unhealthy", [])\n    return [b"no"]\n',
 }
-
-
-@pytest.fixture(scope="module")
-def talker(deployed):
-    user = User(deployed).sign_up()
-    yield user
-    user.browser.close()
-
-
-@pytest.fixture(scope="module")
-def room(talker):
-    answer = talker.post("/rooms/", name=f"Relay {secrets.token_hex(4)}")
-    assert answer.status_code == 302, answer.text
-    return answer.headers["location"]
 
 
 @pytest.fixture

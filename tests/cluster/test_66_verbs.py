@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from crowd import SERVICE_RESTART, using
-from helpers import User, changes
+from helpers import changes
 from test_65_relay import nobody_lost_anything, served
 
 # The long ones, which `make test-full` runs.
@@ -35,20 +35,6 @@ redis = socket.create_connection((sys.argv[1], 6379), 3)
 redis.sendall(f"AUTH channels {sys.argv[2]}\\r\\n".encode())
 print(redis.recv(99))"""
 INSTALLED = "dpkg-query --show --showformat '${Version}' laurel-probe"
-
-
-@pytest.fixture(scope="module")
-def talker(deployed):
-    user = User(deployed).sign_up()
-    yield user
-    user.browser.close()
-
-
-@pytest.fixture(scope="module")
-def room(talker):
-    answer = talker.post("/rooms/", name=f"Verbs {secrets.token_hex(4)}")
-    assert answer.status_code == 302, answer.text
-    return answer.headers["location"]
 
 
 def succeeded(done):

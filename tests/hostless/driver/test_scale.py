@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from cluster import inventory, machines, playbook, scale, settings
+from cluster import containers, inventory, machines, playbook, remote, scale, settings
 from cluster.console import Failure
 
 NOW = {"side_by_side": False, "rig": False}
@@ -90,3 +90,21 @@ def test_only_an_added_host_can_be_removed(checkout, settle, ran, monkeypatch):
     monkeypatch.setenv("HOST", "app1")
     with pytest.raises(Failure, match="expected one that `make add-host` added"):
         scale.remove_host(settings.read(), lambda chosen: None, lambda chosen, host: None)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_host_that_goes_leaves_no_mark_and_no_container_also_after_an_interruption(checkout, settle, ran, monkeypatch, interrupted):
+    settle()
+    folder = checkout / "ansible/inventories/local"
+    done = []
+    inventory.write_added(folder, {} if interrupted else {"app3": 23})
+    monkeypatch.setattr(scale, "output", lambda command: "0123")
+    monkeypatch.setattr(machines, "prepare", lambda cluster: done.append(f"prepare {list(cluster.hosts)}"))
+    monkeypatch.setattr(remote, "read", lambda environment, host, script: done.append(f"{host}: {script}"))
+    monkeypatch.setattr(containers, "remove", done.append)
+    monkeypatch.setenv("HOST", "app3")
+    scale.remove_host(settings.read(), lambda chosen: done.append("provision"), lambda chosen, host: done.append(f"drain {host}"))
+    first = [] if interrupted else ["drain app3", "prepare ['edge', 'app1', 'load']"]
+    name = inventory.load().container("app3")
+    assert done == [*first, "provision", "edge: sudo rm -f /etc/laurel/rotation.out/app3", name]
+    assert not (folder / inventory.ADDED).exists()
