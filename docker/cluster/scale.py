@@ -79,7 +79,7 @@ def add_host(chosen: Settings, provision: Callable[[Settings], None]) -> None:
 
 
 def remove_host(chosen: Settings, provision: Callable[[Settings], None], drain: Callable[[Settings, str], None]) -> None:
-    """An app host that `make add-host` made goes again: out of rotation, out of the inventory, removed; again, where that was interrupted."""
+    """An app host of `make add-host` goes again: out of rotation, out of the inventory, removed; also where that was interrupted."""
     host = os.environ.get("HOST", "")
     added = inventory.read_added(folder_of("local")) if chosen.local else {}
     going = added_before(host) if chosen.local and host not in added else None
