@@ -1,5 +1,8 @@
 """Who is not let in, and what is not to be seen."""
 
+import re
+import shlex
+
 import pytest
 
 CONNECT = "timeout 3 bash -c '</dev/tcp/{address}/{port}' 2>/dev/null; echo $?"
@@ -40,6 +43,53 @@ def test_postgresql_refuses_a_wrong_password(deployed):
 def test_postgresql_lets_nobody_become_the_administrator(deployed):
     url = f"postgresql://postgres:postgres@{deployed.address('data')}/postgres"
     assert "no pg_hba.conf entry" in ask(deployed, ["import psycopg", f'psycopg.connect("{url}")'])
+
+
+TRY = """
+from django.db import connection, transaction
+with transaction.atomic():
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute('''{statement}''')
+        print("done")
+    except Exception as error:
+        print(str(error).splitlines()[0])
+    transaction.set_rollback(True)
+"""
+
+
+def database_says(deployed, statement, *options):
+    """What PostgreSQL says to a statement of the application, which is taken back; with --as-owner, of its migrations."""
+    command = shlex.join(["sudo", "app-manage", *options, "shell", "--command", TRY.format(statement=statement)])
+    return deployed.on("app1", command)[1].strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE extra (id int)",
+        "CREATE TEMPORARY TABLE extra (id int)",
+        "CREATE SCHEMA extra",
+        "ALTER TABLE django_session ADD COLUMN extra int",
+        "DROP TABLE django_session",
+        "TRUNCATE django_session",
+        "CREATE INDEX extra ON django_session (session_data)",
+        "CREATE FUNCTION extra() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$",
+        "SET ROLE app",
+        "SELECT rolpassword FROM pg_authid",
+        "COPY django_session TO PROGRAM $$cat$$",
+    ],
+)
+def test_the_application_cannot_change_its_schema_nor_leave_it(deployed, statement):
+    said = database_says(deployed, statement)
+    assert re.search("permission denied|must be owner|must be superuser", said), said
+
+
+def test_its_migrations_can_and_rows_are_its_own(deployed):
+    assert database_says(deployed, "DELETE FROM django_session") == "done"
+    assert database_says(deployed, "ALTER TABLE django_session ADD COLUMN extra int", "--as-owner") == "done"
+    made = "CREATE TABLE extra (id int); SELECT 1 / has_table_privilege('app_rows', 'extra', 'INSERT')::int"
+    assert database_says(deployed, made, "--as-owner") == "done"
 
 
 def test_redis_refuses_a_wrong_password_and_none(deployed):

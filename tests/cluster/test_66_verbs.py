@@ -154,14 +154,14 @@ def test_new_secrets_cost_nobody_anything_and_the_old_ones_open_nothing(deployed
         succeeded(deployed.make("rotate-secrets"))
     nobody_lost_anything(felt)
     after = deployed.secrets()
-    for name in ("database_password", "redis_password", "mqtt_bridge"):
+    for name in ("database_password", "database_owner_password", "redis_password", "mqtt_bridge"):
         assert after[name] != before[name]
     assert talker.browser.get("/rooms/").status_code == 200
     ask = f"python3 -c {shlex.quote(ASK_REDIS)}"
     for password, answer in ((before["redis_password"], "WRONGPASS"), (after["redis_password"], "OK")):
         assert answer in deployed.on("app1", f"{ask} {deployed.address('data')} {password}")[1]
     logins = "cd / && sudo -u postgres psql -tAc \"SELECT count(*) FROM pg_roles WHERE rolname LIKE 'app%' AND rolcanlogin\""
-    assert deployed.on("data", logins)[1].strip() == "1"
+    assert deployed.on("data", logins)[1].strip() == "2"  # the application's, and that of its migrations
     assert set(changes(succeeded(deployed.make("deploy")).out).values()) == {0}
 
 

@@ -57,9 +57,29 @@ def test_postgresql_lets_in_only_the_app_hosts_with_a_password(postgresql):
     assert rules == [
         "local|{all}|{postgres}||peer",
         "local|{postgres}|{prometheus}||peer",
-        "host|{app}|{+app}|198.18.250.21|scram-sha-256",
-        "host|{app}|{+app}|198.18.250.22|scram-sha-256",
+        "host|{app}|{+app_rows,+app}|198.18.250.21|scram-sha-256",
+        "host|{app}|{+app_rows,+app}|198.18.250.22|scram-sha-256",
     ]
+
+
+def test_the_rights_are_to_rows_of_what_is_there_and_of_what_will_be(host, postgresql):
+    for statement in ("create role app", "create role app_rows", "create database scratch owner app"):
+        postgresql(statement)
+    before, after = "set role app; create table old (id serial)", "set role app; create table new (id serial)"
+    may = "select {}, string_agg(p, ',' order by p) from unnest(array['SELECT','INSERT','UPDATE','DELETE','TRUNCATE','TRIGGER']) p"
+    asked = " union all ".join(
+        [may.format(f"'{table}'") + f" where has_table_privilege('app_rows', '{table}', p)" for table in ("old", "new")]
+        + [f"select '{name}', has_sequence_privilege('app_rows', '{name}_id_seq', 'USAGE')::text" for name in ("old", "new")]
+    )
+    script = f"""{ASK} "{before}" scratch && for twice in 1 2; do
+    setpriv --reuid postgres --clear-groups psql --quiet --dbname scratch --file /etc/postgresql/rights.sql || exit 1; done
+    {ASK} "{after}" scratch && {ASK} "{asked}" scratch"""
+    code, said = host.run(script)
+    assert code == 0, said
+    rows = "DELETE,INSERT,SELECT,UPDATE"
+    assert said.split()[-4:] == [f"old|{rows}", f"new|{rows}", "old|true", "new|true"]
+    assert postgresql("select has_database_privilege('public', 'scratch', 'CONNECT')") == "f"
+    assert postgresql("select has_database_privilege('app_rows', 'scratch', 'TEMP')") == "f"
 
 
 def test_redis_starts_with_its_settings(redis):

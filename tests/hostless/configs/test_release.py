@@ -38,6 +38,18 @@ def test_another_application_gets_its_own_variables_and_none_of_the_demos(render
     assert "DATABASE_URL" not in found
 
 
+def test_migrations_log_in_as_somebody_else(rendered, workshop):
+    passwords = {name: (workshop / f"secrets/{name}").read_text().strip() for name in ("database_password", "database_owner_password")}
+    files = rendered["mixed"]["app1"]
+    owner = environment(files["ansible/roles/release/templates/environment.owner"])["DATABASE_URL"]
+    digest = hashlib.sha256(passwords["database_owner_password"].encode()).hexdigest()[:8]
+    assert owner == f'"postgresql://app_owner_{digest}:{passwords["database_owner_password"]}@198.18.250.31:5432/app"'
+    told = [name for name, text in files.items() if passwords["database_owner_password"] in text]
+    assert told == ["ansible/roles/release/templates/environment.owner"]
+    foreign = rendered["foreign"]["app1"]["ansible/roles/release/templates/environment.owner"]
+    assert environment(foreign) == {"DB_USER": '"owner"'}
+
+
 @pytest.mark.parametrize(("name", "script"), [("app1", "/usr/local/bin/app-manage"), ("app1", "/usr/local/sbin/unit-is-stale")])
 def test_the_scripts_are_sh(host, variant, name, script):
     code, said = host.run(f"sh -n {script}", variant, name)

@@ -19,7 +19,10 @@ FOREIGN = re.compile(
     r"ansible_.*|cluster_.*|group_names|groups|inventory_.*|hostvars|omit|play_hosts|playbook_dir|role_name.*|environment|vars|validate_complaints"
 )
 # Holding a secret, or made of one: looking at them would make the secret.
-UNREAD = {"secrets", "secrets_before", "application_environment", "application_database_login", "mqtt_names"}
+UNREAD = {
+    "secrets", "secrets_before", "application_environment", "application_owner_environment", "application_database_login",
+    "application_database_owner_login", "mqtt_names",
+}  # fmt: skip
 ROLES = {"nginx": "the edge", "app": "uWSGI and Daphne", "postgresql": "the database", "redis": "the channel layer"}
 PORTS = ("public_http_port", "public_https_port", "locust_port")
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)

@@ -146,14 +146,14 @@ def burning(loops: dict[str, int]):
 
 
 def take_rounds(plan: Plan, hosts: LocalHosts, folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """Round after round of a plan of `pages`, judged by the whole gate, the machine's drift included."""
+    """Round after round of a plan of `pages`, judged by the whole gate; what the machine alone spoils is taken again, as in a run."""
     result = run.new_result(plan, 11)
     taking = run.Run(plan, hosts, Setting(None, True, 2), result, folder, Progress(0, io.StringIO()), time.monotonic())
     scenario = plan.scenarios["pages"]
     for number in itertools.count(1):
         slots = [(name, False) for name in scenario.candidates] + [(scenario.baseline, True)]
         random.Random(number).shuffle(slots)
-        yield [taking.take_one(scenario, Slot(number, "pages", name, twin, number)) for name, twin in slots]
+        yield [taking.take_calmly(scenario, Slot(number, "pages", name, twin, number), {}) for name, twin in slots]
 
 
 def bench(plan: Plan, hosts: LocalHosts, folder: Path, resumed: dict[str, Any] | None = None) -> dict[str, Any]:
