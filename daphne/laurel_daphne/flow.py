@@ -10,7 +10,8 @@ from zope.interface import implementer
 class SendGate:
     """Shut while the transport's buffer is over 64 KiB, open again when the client has read it."""
 
-    def __init__(self):
+    def __init__(self, on_open=lambda: None):
+        self.on_open = on_open
         self._open = asyncio.Event()
         self._open.set()
         self._released = False
@@ -25,6 +26,7 @@ class SendGate:
 
     def resumeProducing(self):
         self._open.set()
+        self.on_open()
 
     def stopProducing(self):
         self.release()

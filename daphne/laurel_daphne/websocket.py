@@ -19,6 +19,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
     """One WebSocket, from the upgrade request to the end of its TCP connection."""
 
     gate = None  # shut while the client does not read
+    unanswered = None  # the newest ping that came meanwhile
     opened = None  # monotonic time of the accept
     reason = None  # why we closed it
     connect_logged = False
@@ -28,7 +29,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
     def onConnect(self, request):
         self.began = time.monotonic()
         self.counts = {"messages_in": 0, "messages_out": 0, "bytes_in": 0, "bytes_out": 0}
-        self.gate = SendGate()
+        self.gate = SendGate(self.answer_newest_ping)
         # The HTTP channel stays the transport's producer after the upgrade and stops *reading* when the
         # buffer is full: https://github.com/django/daphne/issues/170. Ours stops the sender.
         self.transport.unregisterProducer()
@@ -81,6 +82,19 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
         metrics.messages_in.inc()
         metrics.bytes_in.inc(len(payload))
         super().onMessage(payload, isBinary)
+
+    def onPing(self, payload):
+        # Autobahn answers each at once, into a buffer that grows while the client does not read. RFC 6455, 5.5.3 lets us answer the
+        # newest of several alone.
+        if self.gate.shut:
+            self.unanswered = payload
+        else:
+            super().onPing(payload)
+
+    def answer_newest_ping(self):
+        payload, self.unanswered = self.unanswered, None
+        if payload is not None and self.state == self.STATE_OPEN:
+            super().onPing(payload)
 
     def pause_reading(self):
         metrics.reads_paused.inc()

@@ -4,6 +4,7 @@ Reads its plan from PLAN (see docker/cluster/release.py), the repository from /s
     /build/wheels/<wheels>.tar                      every wheel the release needs, and their list
     /build/releases/<name>-<release>/code.tar.gz    the source
                                      static.tar.gz  hashed, gzip and brotli beside each file
+                                     sbom.cdx.json  the bill of materials (CycloneDX)
                                      manifest.json  versions and hashes
 Archives are reproducible: sorted, with the commit's time, owned by nobody in particular.
 """
@@ -13,11 +14,16 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import uuid
+import zipfile
+from datetime import UTC, datetime
+from email import message_from_bytes
 from pathlib import Path
 
 import brotli
@@ -115,6 +121,54 @@ def collect_static(plan: dict, house: Path, work: Path) -> Path:
     return static
 
 
+def license_of(about) -> list[dict]:
+    """What a wheel's METADATA says of its licence, in CycloneDX's terms."""
+    if about["License-Expression"]:
+        return [{"expression": about["License-Expression"]}]
+    said = (about["License"] or "").strip()
+    # Some put the whole text there.
+    return [{"license": {"name": said}}] if said and "\n" not in said and said.upper() != "UNKNOWN" else []
+
+
+def component(wheel: Path) -> dict:
+    """A wheel as a component; the hash is that of the wheel that is shipped, which may have been built here."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.count("/") == 1 and name.endswith(".dist-info/METADATA"))
+        about = message_from_bytes(archive.read(metadata))
+    name = re.sub(r"[-_.]+", "-", about["Name"]).lower()
+    found = {
+        "type": "library",
+        "bom-ref": f"pkg:pypi/{name}@{about['Version']}",
+        "name": name,
+        "version": about["Version"],
+        "purl": f"pkg:pypi/{name}@{about['Version']}",
+        "hashes": [{"alg": "SHA-256", "content": sha256(wheel)}],
+    }
+    return found | ({"licenses": licenses} if (licenses := license_of(about)) else {})
+
+
+def bill_of_materials(plan: dict, house: Path) -> dict:
+    """What the release is made of, in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/); the same for the same commit."""
+    root = f"{plan['name']}@{plan['release']}"
+    components = sorted((component(wheel) for wheel in house.glob("*.whl")), key=lambda found: found["bom-ref"])
+    python = ".".join(map(str, sys.version_info[:3]))
+    platform = {"type": "platform", "bom-ref": f"python@{python}", "name": "python", "version": python}
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, root)}",
+        "version": 1,
+        "metadata": {
+            "timestamp": datetime.fromtimestamp(plan["epoch"], UTC).isoformat(),
+            "component": {"type": "application", "bom-ref": root, "name": plan["name"], "version": plan["release"]},
+            "properties": [{"name": "laurel:commit", "value": plan["commit"]}],
+        },
+        "components": [platform, *components],
+        "dependencies": [{"ref": root, "dependsOn": [found["bom-ref"] for found in [platform, *components]]}],
+    }
+
+
 def copy_code(plan: dict, work: Path) -> list[tuple[Path, str]]:
     code = work / "code"
     shutil.copytree(SOURCE / plan["source"], code / plan["package"], ignore=lambda _, names: IGNORED & set(names))
@@ -139,6 +193,7 @@ def main() -> None:
                 [(path, path.relative_to(static).as_posix()) for path in static.rglob("*") if path.is_file()],
                 plan["epoch"],
             )
+        (target / "sbom.cdx.json").write_text(json.dumps(bill_of_materials(plan, house), indent=2) + "\n")
         manifest = {
             "name": plan["name"],
             "release": plan["release"],
@@ -147,6 +202,7 @@ def main() -> None:
             "python": ".".join(map(str, sys.version_info[:3])),
             "packages": {"==".join(wheel.name.split("-")[:2]): sha256(wheel) for wheel in sorted(house.glob("*.whl"))},
             "archives": {path.name: sha256(path) for path in sorted(target.glob("*.tar.gz"))},
+            "sbom": sha256(target / "sbom.cdx.json"),
         }
     # Last: its presence says that the release is whole.
     (target / "manifest.json.partial").write_text(json.dumps(manifest, indent=2) + "\n")

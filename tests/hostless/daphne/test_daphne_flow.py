@@ -18,9 +18,9 @@ UPGRADE = {
 }
 
 
-def raw_websocket(server, path):
+def raw_websocket(server, path, **headers):
     """A socket after the handshake, of which nothing more is read."""
-    connection = server.request(path, **UPGRADE)
+    connection = server.request(path, **UPGRADE, **headers)
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += connection.recv(1)
