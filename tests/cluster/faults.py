@@ -8,7 +8,9 @@ import time
 from contextlib import contextmanager, suppress
 
 import httpx
+import yaml
 
+from cluster.paths import ROOT
 from helpers import until
 
 PATIENCE = 120
@@ -61,12 +63,14 @@ def app1_stopped(cluster, user):
 
 @contextmanager
 def daphne_killed(cluster, user):
-    """Once a limit that it cannot live with: the kernel kills it; systemd starts it again, with the limit of its unit."""
+    """It reaches its memory limit once, as in `make impact`: the kernel kills it; systemd starts it again, with the limit of its unit."""
+    known = yaml.safe_load((ROOT / "loadtests/impact/operations.yml").read_text())["operations"]
+    reach = next(step["run"] for step in known["memory-limit"]["do"] if "run" in step)
     count = "systemctl show --property=NRestarts --value daphne@1.service"
     before = int(on(cluster, "app1", count))
     try:
-        on(cluster, "app1", "sudo systemctl set-property --runtime daphne@1.service MemoryMax=24M")
-        assert until(lambda: int(on(cluster, "app1", count)) > before, 30), "it lives with 24 MB"
+        on(cluster, "app1", f"sudo sh -c {shlex.quote(reach)}")
+        assert until(lambda: int(on(cluster, "app1", count)) > before, 30), "it was not killed"
         on(cluster, "app1", "sudo systemctl revert daphne@1.service")
         assert until(lambda: cluster.on("app1", "systemctl is-active daphne@1.service")[0] == 0, 60)
         yield
