@@ -6,7 +6,7 @@ Reads its plan from PLAN (see docker/cluster/release.py), the repository from /s
                                      static.tar.gz  hashed, gzip and brotli beside each file
                                      sbom.cdx.json  the bill of materials (CycloneDX)
                                      manifest.json  versions and hashes
-Archives are reproducible: sorted, with the commit's time, owned by nobody in particular.
+Archives of code and static files are reproducible: sorted, with the commit's time, owned by nobody in particular.
 """
 
 import gzip
@@ -148,7 +148,7 @@ def component(wheel: Path) -> dict:
 
 
 def bill_of_materials(plan: dict, house: Path) -> dict:
-    """What the release is made of, in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/); the same for the same commit."""
+    """What the release is made of, in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/); the same for the same commit and wheels."""
     root = f"{plan['name']}@{plan['release']}"
     components = sorted((component(wheel) for wheel in house.glob("*.whl")), key=lambda found: found["bom-ref"])
     python = ".".join(map(str, sys.version_info[:3]))
@@ -157,7 +157,7 @@ def bill_of_materials(plan: dict, house: Path) -> dict:
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, root)}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, root + plan['commit'])}",
         "version": 1,
         "metadata": {
             "timestamp": datetime.fromtimestamp(plan["epoch"], UTC).isoformat(),

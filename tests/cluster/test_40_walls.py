@@ -126,7 +126,7 @@ def test_secrets_are_in_no_output_and_no_log_of_the_verbs(deployed, first_deploy
 
 def test_secrets_are_readable_by_their_owner_only(deployed):
     assert {oct(path.stat().st_mode & 0o777) for path in (deployed.root / "ansible/secrets/local").iterdir()} == {"0o600"}
-    assert deployed.on("app1", "sudo stat -c %a /etc/app/environment")[1].strip() == "600"
+    assert deployed.on("app1", "sudo stat -c %a /etc/app/environment /etc/app/environment.owner")[1].split() == ["600", "600"]
 
 
 def test_no_file_of_the_release_can_be_written_by_the_application(deployed):
