@@ -17,8 +17,15 @@ from test_daphne_flow import MEGABYTE, growth, raw_websocket
 LIMIT = 1000  # bytes of a message, as `shared` is started
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 GOOD_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)}
-EXAMPLES = int(os.environ.get("LAUREL_FUZZ_EXAMPLES", "150"))
-FUZZED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# The same examples each time, unless more are asked for: LAUREL_FUZZ_EXAMPLES=5000 draws new ones.
+MORE = os.environ.get("LAUREL_FUZZ_EXAMPLES")
+FUZZED = settings(
+    max_examples=int(MORE or 150),
+    derandomize=not MORE,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 def frame(opcode, payload=b"", fin=True, reserved=0, masked=True, form=0):
