@@ -78,12 +78,12 @@ def answers(frames):
 
 
 def close_code(payload):
-    """What a close frame is answered with: its own code, or what is wrong with it."""
+    """What a close frame is answered with: 1000 (RFC 6455, 5.5.1 does not ask for its own code), or what is wrong with it."""
     if not payload:
         return 1000
-    if len(payload) == 1 or (code := struct.unpack(">H", payload[:2])[0]) not in GOOD_CODES:
+    if len(payload) == 1 or struct.unpack(">H", payload[:2])[0] not in GOOD_CODES:
         return 1002
-    return code if is_text(payload[2:]) else 1007
+    return 1000 if is_text(payload[2:]) else 1007
 
 
 def is_text(data):
