@@ -15,6 +15,8 @@ BIND ?=
 HTTP_PORT ?=
 HTTPS_PORT ?=
 LOCUST_PORT ?=
+# For `make deploy` of the local cluster: ha, two more hosts for Redis with a Sentinel on each, or single again.
+REDIS ?=
 # For `make status`: text or json.
 FORMAT ?= text
 # For `make bench`: only this scenario, one of loadtests/scenarios/*.yml.
@@ -28,7 +30,7 @@ A ?=
 B ?=
 RESULT ?=
 export SCENARIO RESUME BENCH A B RESULT
-export ENVIRONMENT PROVIDER BOX BIND HTTP_PORT HTTPS_PORT LOCUST_PORT FORMAT
+export REDIS ENVIRONMENT PROVIDER BOX BIND HTTP_PORT HTTPS_PORT LOCUST_PORT FORMAT
 # For `make audit`: which judges; all of them unless named.
 JUDGES ?=
 export JUDGES

@@ -12,11 +12,14 @@ DEEPEST = 5  # a template may stand in a template
 
 
 def declared(**inventory):
-    """Return the flows as [{from, to, ports, why}]; keywords are what an inventory sets, such as public_https_port."""
+    """Return the flows as [{from, to, ports, why}]; keywords are what an inventory sets, such as public_https_port.
+
+    Redis has one host, unless `redis_hosts` are more.
+    """
     values = {}
     for path in [ANSIBLE / "roles/locust/defaults/main.yml", *sorted((ANSIBLE / "group_vars/all").glob("*.yml"))]:
         values |= yaml.safe_load(path.read_text())
-    values |= inventory
+    values |= {"redis_hosts": ["192.0.2.1"], **inventory}
     jinja = NativeEnvironment()
     jinja.filters["flatten"] = lambda lists: list(chain.from_iterable(lists))
 
@@ -35,7 +38,7 @@ def declared(**inventory):
 def table():
     """The lines of a table for the docs, with the ports that hold where an inventory names no others."""
     lines = ["| from | to | ports | why |", "|---|---|---|---|"]
-    for flow in declared():
+    for flow in declared(redis_hosts=["192.0.2.1", "192.0.2.2", "192.0.2.3"]):
         ends = ("everybody" if flow["from"] == "any" else flow["from"]), ("every host" if flow["to"] == "laurel" else flow["to"])
         lines.append(f"| {ends[0]} | {ends[1]} | {', '.join(map(str, flow['ports']))} | {flow['why']} |")
     return lines

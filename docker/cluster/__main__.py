@@ -121,11 +121,13 @@ def verify(chosen: Settings) -> None:
 
 def deploy(chosen: Settings) -> None:
     started = time.monotonic()
+    clean_up = scale.choose_redis(chosen)
     if chosen.local:
         if inventory.load():  # before the first boot there are no addresses to look at
             playbook.validate("local")
         boot(chosen)
     provision(chosen)
+    clean_up()
     summary(chosen, time.monotonic() - started)
 
 

@@ -38,37 +38,41 @@ class Cluster:
         return f"{self.name}-{host}"
 
 
-ADDED = "added.yml"  # beside hosts.yml, and an inventory of the same form: app hosts that `make add-host` made
+ADDED = "hosts_added.yml"  # beside hosts.yml, read after it, of the same form: hosts of `make add-host` and of REDIS=ha
 
 
-def read_added(folder: Path) -> dict[str, int]:
-    """The app hosts that were added, as {host: cluster_number}."""
+def read_added(folder: Path, group: str = "app") -> dict[str, int]:
+    """The hosts that were added to a group, as {host: cluster_number}."""
+    return {host: variables["cluster_number"] for host, variables in _added(folder).get(group, {}).items()}
+
+
+def _added(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / ADDED
     if not path.is_file():
         return {}
-    hosts = yaml.safe_load(path.read_text())["laurel"]["children"]["app"]["hosts"]
-    return {host: variables["cluster_number"] for host, variables in hosts.items()}
+    return {group: body["hosts"] for group, body in yaml.safe_load(path.read_text())["laurel"]["children"].items()}
 
 
-def write_added(folder: Path, added: dict[str, int]) -> None:
-    """Write them down, or remove the file where there are none."""
+def write_added(folder: Path, added: dict[str, int], group: str = "app") -> None:
+    """Write down those of a group, or remove the file where there are none of any."""
     path = folder / ADDED
-    if not added:
+    groups = _added(folder) | {group: {host: {"cluster_number": number} for host, number in added.items()}}
+    groups = {name: hosts for name, hosts in groups.items() if hosts}
+    if not groups:
         path.unlink(missing_ok=True)
         return
-    hosts = {host: {"cluster_number": number} for host, number in added.items()}
     partial = path.with_suffix(".partial")
-    partial.write_text(HEADER + yaml.safe_dump({"laurel": {"children": {"app": {"hosts": hosts}}}}))
+    partial.write_text(HEADER + yaml.safe_dump({"laurel": {"children": {name: {"hosts": hosts} for name, hosts in groups.items()}}}))
     partial.replace(path)
 
 
 def hosts_by_group(folder: Path) -> dict[str, dict[str, Any]]:
-    """hosts.yml as {group: {host: variables}}, and the app hosts that were added."""
+    """hosts.yml as {group: {host: variables}}, and the hosts that were added."""
     try:
         document = yaml.safe_load((folder / "hosts.yml").read_text())
         groups = {group: body["hosts"] or {} for group, body in document["laurel"]["children"].items()}
-        for host, number in read_added(folder).items():
-            groups["app"] |= {host: {"cluster_number": number}}
+        for group, hosts in _added(folder).items():
+            groups[group] |= hosts
         return groups
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise Failure(f"{folder / 'hosts.yml'} is not an inventory of the form laurel: children: <group>: hosts: ({error})") from error

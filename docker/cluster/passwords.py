@@ -19,7 +19,7 @@ from .paths import ROOT
 from .settings import Settings
 
 # Replaced unless some are named, and nobody notices. The things' own (mqtt_<user>) are theirs to be told of, by name.
-USUAL = ("database_password", "database_owner_password", "redis_password", "mqtt_bridge")
+USUAL = ("database_password", "database_owner_password", "redis_password", "redis_peer_password", "mqtt_bridge")
 LETTERS = string.ascii_letters + string.digits
 # By name, or with LEAKED=1: it ends every session. Channels knows no SECRET_KEY_FALLBACKS, and logs out whom it meets with the former key
 # (channels.auth.get_user). What else was signed with it, such as a link that resets a password, stays good, unless it leaked.

@@ -1,4 +1,4 @@
-"""The verbs that change how much there is: scale (processes on each app host), add-host and remove-host (app hosts)."""
+"""The verbs that change how much there is: scale (processes on each app host), add-host and remove-host (app hosts), and REDIS=."""
 
 import json
 import os
@@ -16,6 +16,8 @@ from .settings import Settings
 # Setting of the verb -> name in `scaled` -> the size that it stands for.
 COUNTS = {"DAPHNE": ("daphne", "daphne_instances"), "UWSGI": ("uwsgi", "uwsgi_processes")}
 HEADER = "# What `make scale` chose last. Not in git.\n"
+# The hosts of REDIS=ha beside the one that is always there: three Sentinels can agree without one of them.
+MORE_REDIS = ("redis2", "redis3")
 HOST_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -76,6 +78,35 @@ def add_host(chosen: Settings, provision: Callable[[Settings], None]) -> None:
         raise Failure(f"{host} is not in the inventory {chosen.environment!r}; write it into its hosts.yml first: app: hosts: {host}:")
     provision(chosen)
     say(f"{host} serves: {', '.join(inventory.hosts_by_group(folder_of(chosen.environment))['app'])}.")
+
+
+def choose_redis(chosen: Settings) -> Callable[[], None]:
+    """Write down the Redis hosts that REDIS= asks for; what is returned removes, after a deploy, those that are not any more."""
+    if not chosen.redis:
+        return lambda: None
+    if not chosen.local:
+        raise Failure(
+            f"REDIS= is for the local cluster; the inventory {chosen.environment!r} says it by the hosts of its group redis: one or three"
+        )
+    folder = folder_of("local")
+    if chosen.redis == "ha":
+        numbers = inventory.cluster_numbers(folder)
+        taken, added = set(numbers.values()), {}
+        for host in MORE_REDIS:
+            added[host] = numbers.get(host) or next(number for number in range(32, 255) if number not in taken)
+            taken.add(added[host])
+        inventory.write_added(folder, added, "redis")
+        return lambda: None
+    if inventory.provider(chosen) != "docker" and inventory.read_added(folder, "redis"):
+        raise Failure("virtual machines are removed all at once: make destroy && make deploy")
+    inventory.write_added(folder, {}, "redis")
+    return remove_more_redis
+
+
+def remove_more_redis() -> None:
+    cluster = inventory.load()
+    for host in MORE_REDIS if cluster and cluster.provider == "docker" else ():
+        containers.remove(cluster.container(host))
 
 
 def remove_host(chosen: Settings, provision: Callable[[Settings], None], drain: Callable[[Settings, str], None]) -> None:

@@ -7,6 +7,7 @@ from .console import Failure
 from .paths import inventory
 
 PROVIDERS = ("docker", "libvirt", "virtualbox")
+REDIS = ("single", "ha")
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Settings:
     bind: str
     ports: dict[str, int]  # name of the setting -> port, as asked for; empty where nothing was asked
     provider_asked: bool = False  # else `provider` is only the default
+    redis: str = ""  # what the local cluster's channel layer shall be, one of REDIS; empty: as it is
 
     @property
     def local(self) -> bool:
@@ -45,5 +47,8 @@ def read() -> Settings:
     provider = os.environ.get("PROVIDER") or "docker"
     if provider not in PROVIDERS:
         raise Failure(f"PROVIDER is {provider!r}; expected one of {', '.join(PROVIDERS)}")
+    redis = os.environ.get("REDIS") or ""
+    if redis and redis not in REDIS:
+        raise Failure(f"REDIS is {redis!r}; expected one of {', '.join(REDIS)}, as in: make deploy REDIS=ha")
     asked = {name: port(name, os.environ[name]) for name in PORT_SETTINGS if os.environ.get(name)}
-    return Settings(environment, provider, os.environ.get("BIND") or "127.0.0.1", asked, bool(os.environ.get("PROVIDER")))
+    return Settings(environment, provider, os.environ.get("BIND") or "127.0.0.1", asked, bool(os.environ.get("PROVIDER")), redis)

@@ -14,7 +14,7 @@ UNITS = {
     "nginx": ["nginx.service"],
     "app": ["uwsgi.service", "daphne@*.service", "mqtt.service", "worker-*.service"],
     "postgresql": ["postgresql@*.service"],
-    "redis": ["redis-server.service"],
+    "redis": ["redis-server.service", "redis-sentinel.service"],
     "mosquitto": ["mosquitto.service"],
     "locust": ["locust.service"],
     "monitoring": ["prometheus.service"],

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.lab.errors import LabError
-from loadtests.lab.hosts import Hosts
+from loadtests.lab.hosts import Host, Hosts
 from loadtests.lab.world import ROOT
 
 BUILD = ROOT / "build"
@@ -60,15 +60,22 @@ class Acts:
             code = f"from cluster import playbook; playbook.run({step['playbook']!r}, {self.hosts.environment!r})"
             self.command([sys.executable, "-c", code], step.get("code", 0))
         elif "run" in step:
-            script = step["run"].format(**self.words)
+            script, host = step["run"].format(**self.words), self.host(step["host"])
             with self.log.open("a") as log:
-                log.write(f"$ on {self.words[step['host']]}: {script}\n")
-            self.hosts.run(self.named[step["host"]], f"sudo sh -c {quote(script)}")
+                log.write(f"$ on {host.name}: {script}\n")
+            self.hosts.run(host, f"sudo sh -c {quote(script)}")
         elif "container" in step:
             container = self.named[step["host"]].variables["cluster_container"]
             self.command(["docker", step["container"], container], 0)
         elif "release" in step:
             self.release(step["release"])
+
+    def host(self, name: str) -> Host:
+        """A host by what it is; who leads among several Redis is asked at that moment."""
+        if name != "redis-leader":
+            return self.named[name]
+        address = self.hosts.run(self.named["redis"], "sudo redis-leader").strip()
+        return next(host for host in self.hosts.in_group("redis") if host.variables["ansible_host"] == address)
 
     def command(self, words: list[str], code: int) -> str:
         """Run it with its output in the log; raises StepFailed where it ends otherwise than with `code`."""

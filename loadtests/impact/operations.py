@@ -8,6 +8,7 @@ from loadtests.lab.errors import LabError
 from loadtests.lab.reading import read_yaml
 
 FILE = Path(__file__).parent / "operations.yml"
+NEEDS = {"", "docker", "sentinels"}
 STEPS = {"make", "playbook", "run", "container", "release", "wait"}
 KEYS = {"what", "promise", "do", "undo", "needs", "settle"}
 RULES = {"failed", "failing_seconds", "statuses", "page_seconds", "closed", "back_seconds", "late"}
@@ -61,6 +62,8 @@ def operation(name: str, body: dict[str, Any], promises: dict[str, Any]) -> Oper
         raise LabError(f"the operation {name} has {', '.join(sorted(foreign))}; expected some of {', '.join(sorted(KEYS))}")
     if body.get("promise") not in promises:
         raise LabError(f"the operation {name} promises {body.get('promise')!r}; expected one of {', '.join(promises)}")
+    if body.get("needs", "") not in NEEDS:
+        raise LabError(f"the operation {name} needs {body['needs']!r}; expected one of {', '.join(sorted(NEEDS - {''}))}")
     for step in [*body["do"], *body.get("undo", [])]:
         if len(STEPS & set(step)) != 1:
             raise LabError(f"the operation {name} has the step {step}; expected one of {', '.join(sorted(STEPS))}")

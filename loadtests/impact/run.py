@@ -111,7 +111,8 @@ def run(
 ) -> dict[str, Any]:
     """All operations, `rounds` times. Returns the result, which lies in the folder after each operation."""
     shared = hosts.shared_machine
-    left_out = [op.name for op in operations if op.needs == "docker" and not shared]
+    there = {"": True, "docker": shared, "sentinels": len(hosts.in_group("redis")) > 1}
+    left_out = [op.name for op in operations if not there[op.needs]]
     operations = [op for op in operations if op.name not in left_out]
     result: dict[str, Any] = {
         "format": FORMAT, "started_unix": time.time(), "amounts": vars(amounts), "rounds": rounds, "left_out": left_out,

@@ -46,6 +46,7 @@ VARIANTS = {
     **{name: {"topology": name, "side_by_side": False} for name in TOPOLOGIES},
     "side_by_side": {"topology": "mixed", "side_by_side": True},
     "rig": {"topology": "mixed", "side_by_side": True, "rig": True},
+    "ha": {"topology": "mixed", "side_by_side": False, "redis_hosts": ["198.18.250.31", "198.18.250.32", "198.18.250.33"]},
     "foreign": {"topology": "mixed", "side_by_side": False, **FOREIGN},
 }
 ADDRESS = "198.18.250"
@@ -76,6 +77,10 @@ ON_HOST = {
     "ansible/roles/postgresql/templates/rights.sql": "etc/postgresql/rights.sql",
     "ansible/roles/redis/templates/redis.conf": "etc/redis/redis.conf",
     "ansible/roles/redis/templates/users.acl": "etc/redis/users.acl",
+    "ansible/roles/redis/templates/sentinel.conf": "etc/redis/sentinel.conf",
+    "ansible/roles/redis/templates/sentinel-users.acl": "etc/redis/sentinel-users.acl",
+    "ansible/roles/redis/templates/redis-leader": "usr/local/sbin/redis-leader",
+    "ansible/roles/redis/templates/redis-sentinel.service": "etc/systemd/system/redis-sentinel.service",
     "ansible/roles/redis/templates/redis-server.conf": "etc/systemd/system/redis-server.service.d/laurel.conf",
 }
 CONTAINER_SECONDS = 900

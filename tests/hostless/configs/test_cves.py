@@ -32,10 +32,10 @@ def test_no_configuration_has_a_rewrite():
         assert not re.search(r"^\s*rewrite\b", path.read_text(), re.MULTILINE), path
 
 
-def test_redis_has_no_tls_port_no_cluster_and_no_replica():
+def test_redis_has_no_tls_port_no_cluster_and_no_replica_that_can_be_written_to():
     settings = (ROLES / "redis/templates/redis.conf.j2").read_text()
     assert "\nport 6379\n" in settings
-    assert not re.search(r"^(tls-port|cluster-enabled|replicaof)\b", settings, re.MULTILINE)
+    assert not re.search(r"^(tls-port|cluster-enabled|(replica|slave)-read-only)\b", settings, re.MULTILINE)
 
 
 def test_the_acl_grants_the_channel_layer_no_scripts_no_restore_and_no_hyperloglog():

@@ -68,7 +68,7 @@ def test_the_exporter_of_a_host_tells_what_the_host_has(files):
 
 def test_without_a_host_that_watches_nobody_is_let_in_to_ask(files):
     text = (ROOT / "ansible/roles/common/templates/firewall.nft.j2").read_text()
-    assert "if sources or flow.from == 'any'" in text
+    assert "(sources or flow.from == 'any')" in text
 
 
 def test_grafanas_dashboard_is_made_of_the_same_panels():

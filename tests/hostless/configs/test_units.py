@@ -7,7 +7,7 @@ from cluster.paths import ROOT
 
 # What the units start lies on a host only after a deploy.
 PROGRAMS = """
-printf '#!/bin/sh\n' > /usr/local/sbin/laurel-backup; chmod +x /usr/local/sbin/laurel-backup
+printf '#!/bin/sh\n' > /usr/local/sbin/laurel-backup; chmod +x /usr/local/sbin/*
 mkdir -p /srv/app/current/venv/bin /srv/app/current/code /srv/loadtests/current/venv/bin /srv/loadtests/current/code
 for program in app/current/venv/bin/uwsgi app/current/venv/bin/python loadtests/current/venv/bin/locust; do
     ln -sf /bin/true /srv/$program
@@ -16,7 +16,7 @@ done
 UNITS = {
     "edge": "nginx.service laurel-firewall.service laurel-exporter.service",
     "app1": "uwsgi.service daphne@2.service daphne@2.socket worker-first.service laurel-exporter.service",
-    "data": "redis-server.service laurel-exporter.service laurel-backup.service laurel-backup.timer",
+    "data": "redis-server.service redis-sentinel.service laurel-exporter.service laurel-backup.service laurel-backup.timer",
     "load": "locust.service laurel-exporter.service",
 }
 
@@ -46,6 +46,7 @@ SHUT_IN = [
     ("edge", "laurel-exporter.service", "/etc/systemd/system/laurel-exporter.service"),
     ("data", "laurel-exporter.service", "/etc/systemd/system/laurel-backup.service"),
     ("data", "redis-server.service", "redis-server.service"),
+    ("data", "redis-sentinel.service", "/etc/systemd/system/redis-sentinel.service"),
     ("data", "postgresql@.service", "postgresql@15-main.service"),
 ]
 

@@ -24,7 +24,7 @@ def checkout(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(machines, "STATE", tmp_path / ".laurel")
     monkeypatch.setattr(containers, "DEFINITION", tmp_path / ".laurel/containers.json")
-    for name in ("ENVIRONMENT", "PROVIDER", "BIND", *settings.PORT_SETTINGS):
+    for name in ("ENVIRONMENT", "PROVIDER", "BIND", "REDIS", *settings.PORT_SETTINGS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(inventory, "networks_in_use", dict)
     return tmp_path

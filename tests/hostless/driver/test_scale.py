@@ -20,7 +20,7 @@ def ran(checkout, monkeypatch):
     monkeypatch.setattr(playbook, "validate", lambda environment: None)
     sizes = {"daphne_instances": 2, "uwsgi_processes": 2}
     monkeypatch.setattr(inventory, "variables", lambda environment, host: {"sizes": sizes, "scaled": {"uwsgi": 5}})
-    for name in ("DAPHNE", "UWSGI", "HOST"):
+    for name in ("DAPHNE", "UWSGI", "HOST", "REDIS"):
         monkeypatch.delenv(name, raising=False)
     return calls
 
@@ -108,3 +108,51 @@ def test_a_host_that_goes_leaves_no_mark_and_no_container_also_after_an_interrup
     name = inventory.load().container("app3")
     assert done == [*first, "provision", "edge: sudo rm -f /etc/laurel/rotation.out/app3", name]
     assert not (folder / inventory.ADDED).exists()
+
+
+@pytest.fixture
+def removed(monkeypatch):
+    """The containers that were removed."""
+    gone = []
+    monkeypatch.setattr(containers, "remove", gone.append)
+    return gone
+
+
+def redis_hosts(checkout):
+    return list(inventory.hosts_by_group(checkout / "ansible/inventories/local")["redis"])
+
+
+def test_two_more_hosts_for_redis_beside_app_hosts_that_were_added(checkout, settle, ran, removed, monkeypatch):
+    settle()
+    inventory.write_added(checkout / "ansible/inventories/local", {"app3": 23})
+    monkeypatch.setenv("REDIS", "ha")
+    scale.choose_redis(settings.read())()
+    scale.choose_redis(settings.read())()
+    assert redis_hosts(checkout) == ["app1", "redis2", "redis3"]
+    assert inventory.read_added(checkout / "ansible/inventories/local", "redis") == {"redis2": 32, "redis3": 33}
+    assert inventory.read_added(checkout / "ansible/inventories/local") == {"app3": 23}
+    assert removed == []
+
+
+def test_and_one_again_whose_containers_go_after_the_deploy(checkout, settle, ran, removed, monkeypatch):
+    cluster = settle()
+    inventory.write_added(checkout / "ansible/inventories/local", {"redis2": 32, "redis3": 33}, "redis")
+    monkeypatch.setenv("REDIS", "single")
+    clean_up = scale.choose_redis(settings.read())
+    assert (redis_hosts(checkout), removed) == (["app1"], [])
+    clean_up()
+    assert removed == [cluster.container("redis2"), cluster.container("redis3")]
+    assert not (checkout / "ansible/inventories/local" / inventory.ADDED).exists()
+
+
+def test_without_a_word_redis_stays_as_it_is(checkout, settle, ran, removed):
+    settle()
+    inventory.write_added(checkout / "ansible/inventories/local", {"redis2": 32, "redis3": 33}, "redis")
+    scale.choose_redis(settings.read())()
+    assert (redis_hosts(checkout), removed) == (["app1", "redis2", "redis3"], [])
+
+
+def test_a_word_for_redis_that_is_none_is_refused(checkout, monkeypatch):
+    monkeypatch.setenv("REDIS", "cluster")
+    with pytest.raises(Failure, match="REDIS is 'cluster'; expected one of single, ha"):
+        settings.read()

@@ -216,7 +216,9 @@ def hosts_and_groups(inventory):
     for group, what in ROLES.items():
         if not inventory.groups.get(group):
             yield f"the group {group} ({what}) has no host; write one into {inventory.folder.name}/hosts.yml: {group}: hosts: <name>:"
-    for group in ("postgresql", "redis", "mosquitto"):
+    if (count := len(inventory.groups.get("redis") or [])) and count % 2 == 0:
+        yield f"the group redis has {count} hosts; expected one, or three or five: Sentinels agree by a majority on which of them leads"
+    for group in ("postgresql", "mosquitto"):
         if len(inventory.groups.get(group) or []) > 1:
             yield f"the group {group} has {len(inventory.groups[group])} hosts; expected one: the application is told of one only"
     seen = {}
