@@ -119,6 +119,27 @@ def test_a_certificate_of_ones_own_gets_no_complaint(case):
     assert case.complaints() == []
 
 
+LOGIN = "postgresql://{{ application_database_login }}:{{ secrets.database_password }}@db/app"
+OWNER = "postgresql://{{ application_database_owner_login }}:{{ secrets.database_owner_password }}@db/app"
+
+
+@pytest.mark.parametrize(
+    ("told", "owner"),
+    [
+        ({"DATABASE_URL": LOGIN}, None),
+        ({"DATABASE_URL": "{{ shop_database_url }}"}, None),
+        ({"DB_URL": LOGIN}, {"DB_URL": OWNER}),
+        ({"DB_URL": LOGIN}, {"DB_URL": "{{ shop_owner_url }}"}),
+        ({"DB_URL": LOGIN}, {"MIGRATIONS_URL": OWNER}),
+        ({"COLOUR": "red"}, {}),
+        ("{{ shop_environment }}", None),
+    ],
+)
+def test_an_environment_whose_migrations_log_in_as_the_owner_gets_no_complaint(case, told, owner):
+    case.set(application_environment=told, **({} if owner is None else {"application_owner_environment": owner}))
+    assert case.complaints() == []
+
+
 WRONG = {
     # Names
     "a misspelt variable": (lambda c: c.set(topolgy="mixed"), "there is no variable topolgy; do you mean topology?"),
@@ -236,6 +257,25 @@ WRONG = {
         lambda c: c.set(application_worker_commands={"my mailer": "x"}),
         "application_worker_commands has 'my mailer'",
     ),
+    "an environment of one's own, and the owner's of ours": (
+        lambda c: c.set(application_environment={"DB_URL": LOGIN}),
+        "application_environment tells the application's login in DB_URL, and application_owner_environment does not replace it",
+    ),
+    "an environment of one's own that tells the login in another variable": (
+        lambda c: c.set(application_environment={"DB_URL": "{{ shop_database_url }}"}),
+        "application_environment has no DATABASE_URL, and application_owner_environment gives one",
+    ),
+    "an owner's login with the application's password": (
+        lambda c: c.set(
+            application_environment={"DB_USER": "{{ application_database_login }}", "DB_PASSWORD": "{{ secrets['database_password'] }}"},
+            application_owner_environment={"DB_USER": "{{ application_database_owner_login }}"},
+        ),
+        "application_environment tells the application's login in DB_PASSWORD",
+    ),
+    "the application's login for the owner": (
+        lambda c: c.set(application_environment={"DB_URL": LOGIN}, application_owner_environment={"DB_URL": LOGIN}),
+        "application_environment tells the application's login in DB_URL",
+    ),
     # Secrets and certificates
     "a secret with a template": (
         lambda c: c.secret("abcdefgh{{ 7 * 7 }}ijklmnop"),
@@ -291,6 +331,7 @@ def make_addresses(folder):
     [
         ("topolgy: wsgi", "there is no variable topolgy; do you mean topology?"),
         ('server_names: ["{{ nothing }}"]', "cannot be worked out: 'nothing' is undefined"),
+        ('application_environment: {DB_URL: "{{ application_database_login }}"}', "tells the application's login in DB_URL"),
         ("sizes: {{ nothing", "the inventory 'local' cannot be read: YAML parsing failed"),
     ],
 )
