@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import yaml
+
 from cluster.paths import ROOT
 from flows import table
 
@@ -65,6 +67,16 @@ def render(results: dict) -> str:
         "",
     ]
     lines += table()
+    packages = yaml.safe_load((ROOT / "ansible/group_vars/all/packages.yml").read_text())
+    lines += [
+        "",
+        "## Updates",
+        "",
+        "Hosts take Debian's security updates once a day by themselves, unless an inventory says",
+        "`unattended_security_updates: false`. Nothing reboots, and what serves people is left out",
+        f"({', '.join(packages['service_packages'])}), because a new version restarts it: `make upgrade-os` brings",
+        "those, host by host ([os-upgrade](runbooks/os-upgrade.md)). Python's packages are locked, and come with a release.",
+    ]
     lines += [
         "",
         "## Known vulnerabilities, and what answers them",

@@ -320,9 +320,9 @@ def logins(inventory):
     if wrong or unread:
         seen = f"tells the application's login in {', '.join(wrong)}" if wrong else f"has no {', '.join(unread)}"
         yield (
-            f"application_environment {seen}, and application_owner_environment {'does not replace it' if wrong else 'gives one'}: PostgreSQL "
-            "would refuse migrations; write application_owner_environment with the same names, of application_database_owner_login and "
-            "secrets.database_owner_password, as in ansible/group_vars/all/application.yml"
+            f"application_environment {seen}, and application_owner_environment {'does not replace it' if wrong else 'gives one'}: "
+            "PostgreSQL would refuse migrations; write application_owner_environment with the same names, of "
+            "application_database_owner_login and secrets.database_owner_password, as in ansible/group_vars/all/application.yml"
         )
 
 
