@@ -80,6 +80,11 @@ class Case:
     def drop(self, table, name):
         del self.variables[table][name]
 
+    def whole(self):
+        """Secrets as an inventory gives them itself."""
+        names = yaml.safe_load((ANSIBLE / "group_vars/all/secrets.yml").read_text())["secrets"]
+        return dict.fromkeys(names, "a" * 40) | {"mqtt_passwords": {"bridge": "a" * 40, "sensor": "a" * 40}}
+
     def secret(self, text):
         folder = self.ansible / "secrets/local"
         folder.mkdir(parents=True)
@@ -111,6 +116,13 @@ def case(good, tmp_path):
 
 
 def test_the_inventory_that_is_shipped_gets_no_complaint(case):
+    assert case.complaints() == []
+
+
+def test_secrets_of_the_inventorys_own_get_no_complaint(case):
+    case.set(secrets=case.whole())
+    assert case.complaints() == []
+    case.set(secrets=case.whole() | {"redis_password": "{{ lookup('ansible.builtin.env', 'REDIS') }}"})
     assert case.complaints() == []
 
 
@@ -285,6 +297,18 @@ WRONG = {
     "a secret of two lines": (lambda c: c.secret("abcdefghijklmnopq\nrst"), "the secret redis_password (21 characters)"),
     "a secret of 200 characters": (lambda c: c.secret("a" * 200), "the secret redis_password (200 characters)"),
     "a secret that is empty": (lambda c: c.secret(""), "rm ansible/secrets/local/redis_password"),
+    "secrets of the inventory's own that are not whole": (
+        lambda c: c.set(secrets={name: text for name, text in c.whole().items() if name != "redis_password"}),
+        "secrets lacks redis_password: an inventory's secrets replace the default as a whole",
+    ),
+    "secrets of the inventory's own without a user of the broker": (
+        lambda c: c.set(secrets=c.whole() | {"mqtt_passwords": {"bridge": "a" * 40}}),
+        "secrets lacks mqtt_passwords.sensor",
+    ),
+    "a secret of the inventory's own with a slash": (
+        lambda c: c.set(secrets=c.whole() | {"redis_password": "abcdefgh/ijklmnopqrst"}),
+        "the secret redis_password (21 characters) is not made of 16 to 128 letters and digits",
+    ),
     "a certificate that is not there": (
         lambda c: (c.certificate(), c.set(nginx_certificate_file="/nowhere/edge.crt")),
         "nginx_certificate_file is '/nowhere/edge.crt', and there is no such file",

@@ -381,10 +381,35 @@ def secrets(inventory):
             continue
         text = path.read_text(errors="replace").removesuffix("\n")
         if not SECRET.fullmatch(text):
-            yield (
-                f"the secret {path.name} ({len(text)} characters) is not made of 16 to 128 letters and digits, and it stands in URLs and "
-                f"configuration without quoting; to have a new one made: rm ansible/secrets/{inventory.folder.name}/{path.name}"
-            )
+            yield f"{_unfit(path.name, text)}; to have a new one made: rm ansible/secrets/{inventory.folder.name}/{path.name}"
+
+
+def _unfit(name, text):
+    return (
+        f"the secret {name} ({len(text)} characters) is not made of 16 to 128 letters and digits, and it stands in URLs and "
+        "configuration without quoting"
+    )
+
+
+def given_secrets(inventory):
+    """Where an inventory gives them, as a vault does, it gives all. Templates in them are not worked out."""
+    reference = inventory.reference["secrets"]
+    given = inventory.unworked.get("secrets", reference)
+    if given == reference or not isinstance(given, Mapping):
+        return
+    broker, users = inventory.get("application_mqtt_broker", dict) or {}, inventory.get("application_mqtt_users", list) or []
+    of_broker = given.get("mqtt_passwords")
+    missing = [name for name in reference if name not in given]
+    if isinstance(of_broker, Mapping):
+        missing += [f"mqtt_passwords.{user}" for user in (broker.get("user"), *users) if user not in of_broker]
+    if missing:
+        yield (
+            f"secrets lacks {', '.join(missing)}: an inventory's secrets replace the default as a whole; write each of them there, "
+            "such as one of `openssl rand -hex 20`"
+        )
+    for name, text in [*given.items(), *(of_broker.items() if isinstance(of_broker, Mapping) else ())]:
+        if isinstance(text, str) and "{{" not in text and not SECRET.fullmatch(text):
+            yield f"{_unfit(name, text)}; write another there, such as one of `openssl rand -hex 20`"
 
 
 def complaints(variables, hosts, groups, playbook_dir, chains, renamed):
@@ -398,7 +423,7 @@ def complaints(variables, hosts, groups, playbook_dir, chains, renamed):
     inventory.reference_groups = {"laurel", *ROLES, "mosquitto", "locust", "monitoring"}
     found = [*names(inventory, renamed), *kinds(inventory), *tables(inventory), *budget(inventory, chains)]
     found += [*topologies(inventory), *hosts_and_groups(inventory), *ports(inventory), *application(inventory)]
-    found += [*logins(inventory), *site(inventory), *secrets(inventory)]
+    found += [*logins(inventory), *site(inventory), *secrets(inventory), *given_secrets(inventory)]
     return list(dict.fromkeys(str(sentence) for sentence in found))
 
 
