@@ -144,7 +144,7 @@ test: ## Lint, hostless tests, app tests, cluster tests: everything, on a cluste
 	@tests/run
 test-full: ## And what takes long: secrets, hosts, packages, every runbook against its fault
 	@LAUREL_FULL=1 tests/run
-audit: ## Let the judges that others wrote judge: code, configuration, the deployed cluster; JUDGES="bandit testssl" names some
+audit: ## Let the judges that others wrote judge, and two suites of ours: code, configuration, the deployed cluster; JUDGES="bandit testssl" names some
 	@REQUIREMENTS=tests/requirements.txt $(LAUREL) audit
 clean: destroy ## Remove the cluster and what this checkout built
 	@rm -rf build .laurel .venv .vagrant .pytest_cache .ruff_cache

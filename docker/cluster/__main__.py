@@ -297,7 +297,7 @@ def impact(chosen: Settings) -> int:
 
 
 def audit(chosen: Settings) -> int:
-    """The judges that others wrote, or those named in JUDGES."""
+    """Every judge, or those named in JUDGES."""
     words = shlex.split(os.environ.get("JUDGES", ""))
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'docker'}:{ROOT / 'tests'}"}
     return subprocess.call([str(VENV / "bin/python"), "-m", "audit", *words], cwd=ROOT, env=environment)

@@ -15,7 +15,8 @@ RESULTS, PAGE = ROOT / "docs/security.json", ROOT / "docs/security.md"
 HEAD = """# Security, as others judge it
 
 Made by `make audit` from [security.json](security.json) and [scores.yml](../tests/audit/scores.yml): do not edit. A judge
-is a tool that others wrote; what it may find is data, and `make audit` ends with a code that is not 0 where a score is missed.
+is a tool that others wrote, or a suite of ours that sends what an attacker would; what it may find is data, and `make audit`
+ends with a code that is not 0 where a score is missed.
 """
 
 
