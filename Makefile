@@ -31,6 +31,9 @@ B ?=
 RESULT ?=
 export SCENARIO RESUME BENCH A B RESULT
 export REDIS ENVIRONMENT PROVIDER BOX BIND HTTP_PORT HTTPS_PORT LOCUST_PORT FORMAT
+# What opens an inventory that is encrypted: a file with the password, or a program that prints it.
+VAULT_PASSWORD_FILE ?=
+export VAULT_PASSWORD_FILE
 # For `make audit`: which judges; all of them unless named.
 JUDGES ?=
 export JUDGES
@@ -87,6 +90,8 @@ restore: ## Put BACKUP=20260131-033000 in the database's place; what was there i
 	@$(LAUREL) restore
 rotate-secrets: ## New passwords for old ones, or SECRET=redis_password alone; LEAKED=1: the key of the sessions too
 	@$(LAUREL) rotate-secrets
+vault: ## Put the secrets into the inventory, encrypted: VAULT_PASSWORD_FILE=~/.laurel-vault, which every verb then wants
+	@$(LAUREL) vault
 upgrade-os: ## Upgrade the distribution's packages, host by host, drained; REBOOT=1 also edge and data
 	@$(LAUREL) upgrade-os
 maintenance: ## STATE=on: everybody gets a page and 503; STATE=off
@@ -141,7 +146,7 @@ test: ## Lint, hostless tests, app tests, cluster tests: everything, on a cluste
 	@tests/run
 test-full: ## And what takes long: secrets, hosts, packages, every runbook against its fault
 	@LAUREL_FULL=1 tests/run
-audit: ## Let the judges that others wrote judge: code, configuration, the deployed cluster; JUDGES="bandit testssl" names some
+audit: ## Let the judges that others wrote judge, and two suites of ours: code, configuration, the deployed cluster; JUDGES="bandit testssl" names some
 	@REQUIREMENTS=tests/requirements.txt $(LAUREL) audit
 clean: destroy ## Remove the cluster and what this checkout built
 	@rm -rf build .laurel .venv .vagrant .pytest_cache .ruff_cache
@@ -154,4 +159,4 @@ help:
 	@awk 'BEGIN {FS = ":.*## "; print "Laurel: deploy Django with Channels, and measure what is deployed.\n\nusage: make VERB [NAME=value …]"} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: plan test-full dashboard impact scale add-host remove-host backup backups restore rotate-secrets upgrade-os releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help
+.PHONY: vault plan test-full dashboard impact scale add-host remove-host backup backups restore rotate-secrets upgrade-os releases rollback reload restart drain undrain maintenance audit deploy topology destroy status logs ssh doctor locust locust-stop demo-sensor feed-check mqtt-bench bench bench-full report compare lab-check test clean prepare provision build boot verify side-by-side side-by-side-off rig rig-off help

@@ -32,6 +32,7 @@ from . import (
     sensor,
     settings,
     status,
+    vault,
     virtual,
 )  # fmt: skip
 from .console import Failure, patiently, say, step
@@ -44,11 +45,14 @@ CODE_BAD_INPUT = 2
 CHANGING = {
     "prepare", "deploy", "provision", "boot", "topology", "side-by-side", "side-by-side-off", "rig", "rig-off", "destroy",
     "bench", "bench-full", "feed-check", "add-host", "remove-host", "rotate-secrets", "impact",
+    "vault",
 }  # fmt: skip
 OPERATING = {
     "topology", "side-by-side", "side-by-side-off", "rollback", "reload", "restart", "drain", "undrain", "maintenance", "plan",
     "scale", "backup", "restore", "upgrade-os",
 }  # fmt: skip
+# These want nothing of an inventory that may be encrypted.
+CLOSED = {"doctor", "destroy", "ssh", "logs", "report", "compare", "lab-check", "audit", "locust-stop", "backups"}
 READY_SECONDS = 30
 # Started, and answering.
 START_LOCUST = """sudo systemctl start locust.service && for i in $(seq 60); do
@@ -92,6 +96,7 @@ def provision(chosen: Settings) -> None:
 def rotate_secrets(chosen: Settings) -> None:
     """New secrets, and every host brought to them; the release stays."""
     playbook.validate(chosen.environment)
+    vault.refuse_rotation(chosen.environment, operations.app_hosts(chosen.environment)[0])
     operations.require_built(chosen.environment)
     passwords.rotate(chosen, bring)
 
@@ -294,7 +299,7 @@ def impact(chosen: Settings) -> int:
 
 
 def audit(chosen: Settings) -> int:
-    """The judges that others wrote, or those named in JUDGES."""
+    """Every judge, or those named in JUDGES."""
     words = shlex.split(os.environ.get("JUDGES", ""))
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'docker'}:{ROOT / 'tests'}"}
     return subprocess.call([str(VENV / "bin/python"), "-m", "audit", *words], cwd=ROOT, env=environment)
@@ -336,6 +341,7 @@ VERBS: dict[str, Callable[[Settings], int | None]] = {
     "backups": backups.listing,
     "restore": lambda chosen: backups.restore(chosen, lambda chosen: operations.again(chosen, "reload")),
     "rotate-secrets": rotate_secrets,
+    "vault": vault.keep,
     "upgrade-os": operations.upgrade,
     "logs": logs,
     "ssh": ssh,
@@ -363,6 +369,8 @@ def main() -> int:
     name = sys.argv[1]
     try:
         chosen = settings.read()
+        if name not in CLOSED:
+            vault.unlock(chosen.environment)
         with (
             lock.exclusive(chosen.environment, name) if name in CHANGING | OPERATING else contextlib.nullcontext(),
             lock.on_hosts(chosen.environment, name) if name in OPERATING else contextlib.nullcontext(),

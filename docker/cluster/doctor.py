@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import engine, image, inventory, machines, virtual
+from . import engine, image, inventory, machines, vault, virtual
 from .console import Failure, output, say
 from .paths import ROOT
 from .settings import Settings
@@ -119,11 +119,19 @@ def box() -> Finding:
     return Finding("warn", f"the box {name} is not here: Vagrant downloads it", "or name one that is: BOX=, see `vagrant box list`")
 
 
+def closed(environment: str) -> Finding:
+    try:
+        vault.unlock(environment)
+    except Failure as failure:
+        return Finding("fail", str(failure))
+    return Finding("ok", "what opens the inventory is given" if vault.encrypted(environment) else "the inventory is open")
+
+
 def run(settings: Settings) -> int:
     """Print a line per finding with its remedy; 1 where something fails."""
     provider = settings.provider if settings.provider_asked else inventory.provider(settings)
     settings = replace(settings, provider=provider)
-    checks: list[Callable[[], Finding]] = [python, cpus, lambda: memory(provider), disk, open_files]
+    checks: list[Callable[[], Finding]] = [python, cpus, lambda: memory(provider), disk, open_files, lambda: closed(settings.environment)]
     if settings.local:
         # Virtual machines want an engine too: releases are built in a container.
         checks += [lambda: vagrant(provider), docker_engine, base_image]

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 
+from . import vault
 from .console import Failure
 from .inventory import hosts_by_group, load
 from .paths import ROOT, inventory
@@ -20,8 +21,8 @@ def wanted(environment: str) -> str:
     """What mqtt/sensor.py reads from standard input; the password travels there, not on a command line."""
     folder = inventory(environment)
     groups = hosts_by_group(folder)
-    secret, authority = ROOT / f"ansible/secrets/{environment}/mqtt_{USER}", folder / "pki/ca.crt"
-    if "mosquitto" not in groups or not secret.is_file():
+    secret = vault.mqtt_password(environment, next(iter(groups["mosquitto"])), USER) if "mosquitto" in groups else None
+    if secret is None:
         raise Failure(f"there is no MQTT broker in {environment} yet; deploy first: make deploy")
     readings = os.environ.get("READINGS", "20")
     if not readings.isdigit():
@@ -30,8 +31,8 @@ def wanted(environment: str) -> str:
     cluster = load(environment)
     return json.dumps(
         {
-            "host": cluster.hosts[host] if cluster else host, "port": PORT, "ca": authority.read_text(),
-            "user": USER, "password": secret.read_text().strip(),
+            "host": cluster.hosts[host] if cluster else host, "port": PORT, "ca": (folder / "pki/ca.crt").read_text(),
+            "user": USER, "password": secret,
             "room": os.environ.get("ROOM") or "bench", "count": int(readings), "pause": 1,
         }
     )  # fmt: skip

@@ -17,6 +17,7 @@ from .release import CA_BUNDLE, PASSED_ON, fingerprint
 SUITES = {
     "app": ("app", ["tests"], True),
     "daphne": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/daphne"], False),
+    "fuzz": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/daphne/test_daphne_fuzz.py"], False),
     "mqtt": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/mqtt"], True),
     "lab": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "tests/hostless/lab"], False),
     "lab-check": (".", ["-p", "no:asyncio", "-c", "tests/pytest.ini", "-v", "tests/hostless/lab/check"], False),
@@ -50,6 +51,13 @@ def environment() -> tuple[str, str]:
     return tag, f"/build/{venv}"
 
 
+def command(suite: str, tag: str, venv: str, *more: str) -> list[str]:
+    """What runs a suite, with more arguments for pytest. Loopback only: what is tested reaches nothing else."""
+    folder, arguments, services = SUITES[suite]
+    wanted = "services" if services else "alone"
+    return container(tag, "none", "/source/docker/builder/test-run", venv, folder, wanted, *arguments, *more)
+
+
 def main() -> int:
     suite = sys.argv[1] if len(sys.argv) == 2 else ""
     if suite not in SUITES:
@@ -60,11 +68,7 @@ def main() -> int:
     except Failure as failure:
         print(f"laurel: {failure}", file=sys.stderr)
         return 2
-    folder, arguments, services = SUITES[suite]
-    # Loopback only: what is tested reaches nothing else.
-    return subprocess.call(
-        container(tag, "none", "/source/docker/builder/test-run", venv, folder, "services" if services else "alone", *arguments)
-    )
+    return subprocess.call(command(suite, tag, venv))
 
 
 if __name__ == "__main__":

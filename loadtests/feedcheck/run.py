@@ -16,7 +16,6 @@ from typing import Any
 
 from loadtests.lab.errors import LabError
 from loadtests.lab.hosts import CODE, Host, Hosts
-from loadtests.lab.world import ROOT
 
 PYTHON = f"{Path(CODE).parent}/venv/bin/python"
 RATE = 50.0  # messages a second, of both publishers together
@@ -172,9 +171,11 @@ class Check:
             return {}
         broker = self.hosts.first("mosquitto").variables
         user = broker["application_mqtt_users"][0]
-        secret = ROOT / f"ansible/secrets/{self.hosts.environment}/mqtt_{user}"
+        secret = self.hosts.mqtt_password(user)
+        if secret is None:
+            raise LabError(f"The MQTT user {user} has no password. Deploy first: make deploy")
         port = broker["application_mqtt_broker"]["port"]
-        return {"host": broker["ansible_host"], "port": port, "user": user, "password": secret.read_text().strip()}
+        return {"host": broker["ansible_host"], "port": port, "user": user, "password": secret}
 
     def compare_clocks(self, programs: list[Program]) -> None:
         """Delays are differences of two hosts' clocks: say it where these disagree."""

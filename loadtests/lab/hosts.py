@@ -220,10 +220,16 @@ class Hosts:
     def mqtt(self) -> tuple[str, str] | None:
         """Address of the MQTT broker and the password of its user `sensor`; None where there is no broker."""
         brokers = self.in_group("mosquitto")
-        secret = ROOT / f"ansible/secrets/{self.environment}/mqtt_sensor"
-        if not brokers or not secret.is_file():
-            return None
-        return brokers[0].variables["ansible_host"], secret.read_text(encoding="utf-8").strip()
+        secret = self.mqtt_password("sensor") if brokers else None
+        return (brokers[0].variables["ansible_host"], secret) if secret else None
+
+    def mqtt_password(self, user: str) -> str | None:
+        """What opens the broker to a user: of the inventory where it gives its secrets itself, else of the file that was made."""
+        given = self.first("mosquitto").variables.get("secrets", {}).get("mqtt_passwords")
+        if isinstance(given, dict):
+            return given.get(user)
+        path = ROOT / f"ansible/secrets/{self.environment}/mqtt_{user}"
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
     # Pinning
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cluster.console import Failure, say
 
-from . import code, edge, hosts, nginx, report, websocket
+from . import code, edge, hosts, nginx, report, suites, websocket
 from .scores import JUDGES, Score
 
 RUN: dict[str, Callable[[], list[Score]]] = {
@@ -16,11 +16,13 @@ RUN: dict[str, Callable[[], list[Score]]] = {
     "gixy-ng": nginx.gixy_ng,
     "gixy-next": nginx.gixy_next,
     "kosoku": websocket.kosoku,
+    "fuzz": suites.fuzz,
     "systemd": hosts.systemd,
     "django": hosts.django,
     "sslyze": edge.sslyze,
     "testssl": edge.testssl,
     "slowhttptest": edge.slowhttptest,
+    "framing": suites.framing,
 }
 
 

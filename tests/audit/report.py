@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import yaml
+
 from cluster.paths import ROOT
 from flows import table
 
@@ -13,7 +15,8 @@ RESULTS, PAGE = ROOT / "docs/security.json", ROOT / "docs/security.md"
 HEAD = """# Security, as others judge it
 
 Made by `make audit` from [security.json](security.json) and [scores.yml](../tests/audit/scores.yml): do not edit. A judge
-is a tool that others wrote; what it may find is data, and `make audit` ends with a code that is not 0 where a score is missed.
+is a tool that others wrote, or a suite of ours that sends what an attacker would; what it may find is data, and `make audit`
+ends with a code that is not 0 where a score is missed.
 """
 
 
@@ -65,6 +68,16 @@ def render(results: dict) -> str:
         "",
     ]
     lines += table()
+    packages = yaml.safe_load((ROOT / "ansible/group_vars/all/packages.yml").read_text())
+    lines += [
+        "",
+        "## Updates",
+        "",
+        "Hosts take Debian's security updates once a day by themselves, unless an inventory says",
+        "`unattended_security_updates: false`. Nothing reboots, and what serves people is left out",
+        f"({', '.join(packages['service_packages'])}), because a new version restarts it: `make upgrade-os` brings",
+        "those, host by host ([os-upgrade](runbooks/os-upgrade.md)). Python's packages are locked, and come with a release.",
+    ]
     lines += [
         "",
         "## Known vulnerabilities, and what answers them",

@@ -39,6 +39,7 @@ FOREIGN = {
     "public_http_port": 80,
     "public_https_port": 443,
     "systemd_private_users": True,
+    "unattended_security_updates": False,
     "nginx_hsts_seconds": 63072000,
     "application_origins": ["https://shop.example.org", "https://*.shop.example.org"],
 }
@@ -65,6 +66,8 @@ ON_HOST = {
     "ansible/roles/postgresql/templates/laurel-backup.timer": "etc/systemd/system/laurel-backup.timer",
     "ansible/roles/common/templates/firewall.nft": "etc/laurel/firewall.nft",
     "ansible/roles/common/templates/laurel-firewall.service": "etc/systemd/system/laurel-firewall.service",
+    "ansible/roles/common/templates/security-updates.conf": "etc/apt/apt.conf.d/60laurel-security-updates",
+    "ansible/roles/common/templates/apt-daily-upgrade.service.conf": "etc/systemd/system/apt-daily-upgrade.service.d/laurel.conf",
     "ansible/roles/common/templates/laurel-audit": "usr/local/sbin/laurel-audit",
     "ansible/roles/common/templates/unit-is-stale": "usr/local/sbin/unit-is-stale",
     "ansible/roles/release/templates/environment": "etc/app/environment",

@@ -5,8 +5,11 @@ import re
 
 import pytest
 
-from audit import report
+from audit import report, suites
+from audit.__main__ import RUN
 from audit.scores import EXCEPTIONS, EXPOSURE, JUDGES, Finding, Score, counted, exposure_name
+from cluster import testbed
+from cluster.console import Failure
 from cluster.paths import ROOT
 
 RESULTS = json.loads(report.RESULTS.read_text())
@@ -75,3 +78,68 @@ def test_every_service_that_is_ours_has_a_limit():
         "nginx.service",
     }
     assert all(exposure_name(name.partition(".service")[0] + ".service") for name in units)
+
+
+def test_every_judge_that_is_named_can_be_run():
+    assert set(RUN) == set(JUDGES)
+
+
+def junit(path, passed, *others):
+    """What pytest writes of so many tests that passed, and of others."""
+    cases = [f'<testcase classname="tests.test_x" name="test_{number}"/>' for number in range(passed)]
+    path.write_text(f"<testsuites><testsuite>{''.join([*cases, *others])}</testsuite></testsuites>")
+    return path
+
+
+@pytest.mark.parametrize("judge", suites.FEWEST)
+def test_a_suite_of_ours_that_passes_is_a_score_of_nought(tmp_path, judge):
+    (score,) = suites.verdict(judge, "x", junit(tmp_path / "x.xml", 80))
+    assert (score.value, score.passed) == (0, True)
+
+
+@pytest.mark.parametrize("judge", suites.FEWEST)
+@pytest.mark.parametrize("how", ["failure", "error"])
+def test_a_test_that_failed_misses_the_score_and_is_named(tmp_path, judge, how):
+    wrong = f'<testcase classname="tests.test_x" name="test_smuggled"><{how} message="the hidden request\nreached it">…</{how}></testcase>'
+    (score,) = suites.verdict(judge, "x", junit(tmp_path / "x.xml", 80, wrong))
+    assert (score.value, score.passed) == (1, False)
+    assert score.findings == ["test_smuggled tests.test_x: the hidden request reached it"]
+
+
+def test_a_suite_that_hardly_ran_is_no_verdict(tmp_path):
+    skipped = ['<testcase classname="tests.test_x" name="test_y"><skipped message="no"/></testcase>'] * 80
+    with pytest.raises(Failure, match="3 tests of the suite ran; expected at least 60"):
+        suites.verdict("framing", "x", junit(tmp_path / "x.xml", 3, *skipped))
+    with pytest.raises(Failure, match="pytest wrote no results"):
+        suites.verdict("framing", "x", tmp_path / "nothing.xml")
+
+
+@pytest.fixture
+def pytest_that_fails(monkeypatch, tmp_path):
+    """Pytest writes one failure among many; remembers how it was run."""
+    seen = []
+
+    def said(command, codes, seconds, **options):
+        seen.append([str(word) for word in command])
+        (name,) = (word.removeprefix("--junitxml=") for word in seen[-1] if word.startswith("--junitxml="))
+        path = tmp_path / name.removeprefix("/build/") if name.startswith("/build/") else ROOT / name
+        junit(path, 80, '<testcase classname="c" name="test_it"><failure message="m"/></testcase>')
+        assert 1 in codes, "a suite that fails is a verdict"
+        return ""
+
+    monkeypatch.setattr(suites, "said", said)
+    monkeypatch.setattr(suites, "BUILD", tmp_path)
+    monkeypatch.setattr(suites, "edge", lambda: ("localhost:8443", tmp_path))
+    monkeypatch.setattr(testbed, "environment", lambda: ("builder:x", "/build/venv"))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("judge", "runs"), [("framing", "tests/cluster/test_45_framing.py"), ("fuzz", "tests/hostless/daphne/test_daphne_fuzz.py")]
+)
+def test_the_judge_fails_where_its_suite_fails(pytest_that_fails, judge, runs):
+    (score,) = RUN[judge]()
+    assert not score.passed
+    (command,) = pytest_that_fails
+    assert runs in command
+    assert (ROOT / runs).is_file()

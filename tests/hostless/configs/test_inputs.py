@@ -80,6 +80,11 @@ class Case:
     def drop(self, table, name):
         del self.variables[table][name]
 
+    def whole(self):
+        """Secrets as an inventory gives them itself."""
+        names = yaml.safe_load((ANSIBLE / "group_vars/all/secrets.yml").read_text())["secrets"]
+        return dict.fromkeys(names, "a" * 40) | {"mqtt_passwords": {"bridge": "a" * 40, "sensor": "a" * 40}}
+
     def secret(self, text):
         folder = self.ansible / "secrets/local"
         folder.mkdir(parents=True)
@@ -114,8 +119,36 @@ def test_the_inventory_that_is_shipped_gets_no_complaint(case):
     assert case.complaints() == []
 
 
+def test_secrets_of_the_inventorys_own_get_no_complaint(case):
+    case.set(secrets=case.whole())
+    assert case.complaints() == []
+    case.set(secrets=case.whole() | {"redis_password": "{{ lookup('ansible.builtin.env', 'REDIS') }}"})
+    assert case.complaints() == []
+
+
 def test_a_certificate_of_ones_own_gets_no_complaint(case):
     case.certificate()
+    assert case.complaints() == []
+
+
+LOGIN = "postgresql://{{ application_database_login }}:{{ secrets.database_password }}@db/app"
+OWNER = "postgresql://{{ application_database_owner_login }}:{{ secrets.database_owner_password }}@db/app"
+
+
+@pytest.mark.parametrize(
+    ("told", "owner"),
+    [
+        ({"DATABASE_URL": LOGIN}, None),
+        ({"DATABASE_URL": "{{ shop_database_url }}"}, None),
+        ({"DB_URL": LOGIN}, {"DB_URL": OWNER}),
+        ({"DB_URL": LOGIN}, {"DB_URL": "{{ shop_owner_url }}"}),
+        ({"DB_URL": LOGIN}, {"MIGRATIONS_URL": OWNER}),
+        ({"COLOUR": "red"}, {}),
+        ("{{ shop_environment }}", None),
+    ],
+)
+def test_an_environment_whose_migrations_log_in_as_the_owner_gets_no_complaint(case, told, owner):
+    case.set(application_environment=told, **({} if owner is None else {"application_owner_environment": owner}))
     assert case.complaints() == []
 
 
@@ -237,6 +270,25 @@ WRONG = {
         lambda c: c.set(application_worker_commands={"my mailer": "x"}),
         "application_worker_commands has 'my mailer'",
     ),
+    "an environment of one's own, and the owner's of ours": (
+        lambda c: c.set(application_environment={"DB_URL": LOGIN}),
+        "application_environment tells the application's login in DB_URL, and application_owner_environment does not replace it",
+    ),
+    "an environment of one's own that tells the login in another variable": (
+        lambda c: c.set(application_environment={"DB_URL": "{{ shop_database_url }}"}),
+        "application_environment has no DATABASE_URL, and application_owner_environment gives one",
+    ),
+    "an owner's login with the application's password": (
+        lambda c: c.set(
+            application_environment={"DB_USER": "{{ application_database_login }}", "DB_PASSWORD": "{{ secrets['database_password'] }}"},
+            application_owner_environment={"DB_USER": "{{ application_database_owner_login }}"},
+        ),
+        "application_environment tells the application's login in DB_PASSWORD",
+    ),
+    "the application's login for the owner": (
+        lambda c: c.set(application_environment={"DB_URL": LOGIN}, application_owner_environment={"DB_URL": LOGIN}),
+        "application_environment tells the application's login in DB_URL",
+    ),
     # Secrets and certificates
     "a secret with a template": (
         lambda c: c.secret("abcdefgh{{ 7 * 7 }}ijklmnop"),
@@ -246,6 +298,18 @@ WRONG = {
     "a secret of two lines": (lambda c: c.secret("abcdefghijklmnopq\nrst"), "the secret redis_password (21 characters)"),
     "a secret of 200 characters": (lambda c: c.secret("a" * 200), "the secret redis_password (200 characters)"),
     "a secret that is empty": (lambda c: c.secret(""), "rm ansible/secrets/local/redis_password"),
+    "secrets of the inventory's own that are not whole": (
+        lambda c: c.set(secrets={name: text for name, text in c.whole().items() if name != "redis_password"}),
+        "secrets lacks redis_password: an inventory's secrets replace the default as a whole",
+    ),
+    "secrets of the inventory's own without a user of the broker": (
+        lambda c: c.set(secrets=c.whole() | {"mqtt_passwords": {"bridge": "a" * 40}}),
+        "secrets lacks mqtt_passwords.sensor",
+    ),
+    "a secret of the inventory's own with a slash": (
+        lambda c: c.set(secrets=c.whole() | {"redis_password": "abcdefgh/ijklmnopqrst"}),
+        "the secret redis_password (21 characters) is not made of 16 to 128 letters and digits",
+    ),
     "a certificate that is not there": (
         lambda c: (c.certificate(), c.set(nginx_certificate_file="/nowhere/edge.crt")),
         "nginx_certificate_file is '/nowhere/edge.crt', and there is no such file",
@@ -292,6 +356,7 @@ def make_addresses(folder):
     [
         ("topolgy: wsgi", "there is no variable topolgy; do you mean topology?"),
         ('server_names: ["{{ nothing }}"]', "cannot be worked out: 'nothing' is undefined"),
+        ('application_environment: {DB_URL: "{{ application_database_login }}"}', "tells the application's login in DB_URL"),
         ("sizes: {{ nothing", "the inventory 'local' cannot be read: YAML parsing failed"),
     ],
 )

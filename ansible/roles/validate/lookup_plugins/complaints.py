@@ -27,6 +27,7 @@ ROLES = {"nginx": "the edge", "app": "uWSGI and Daphne", "postgresql": "the data
 PORTS = ("public_http_port", "public_https_port", "locust_port")
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+APPLICATION_LOGIN = re.compile(r"\bapplication_database_login\b|\bdatabase_password\b")
 SECRET = re.compile(r"[A-Za-z0-9]{16,128}")
 KINDS = {"int": int, "str": str, "list": list, "dict": dict, "bool": bool, "path": str}
 SCALED = {"uwsgi": "uwsgi_processes", "daphne": "daphne_instances"}
@@ -40,6 +41,7 @@ class Inventory:
 
     def __init__(self, variables, groups, hosts, playbook_dir, inventory_dir):
         self.raw, self.groups, self.hosts = variables, groups, hosts
+        self.unworked = getattr(variables, "variables", variables)  # as they are written, {{ }} and all
         self.ansible, self.folder = Path(playbook_dir), Path(inventory_dir)
         self.root = self.ansible.parent
         self.reference = {}
@@ -302,6 +304,30 @@ def application(inventory):
         yield from _lock(inventory, str(name))
 
 
+def logins(inventory):
+    """Migrations log in as the owner: looked at as they are written, since working them out would make the secrets."""
+    told, owner = (
+        inventory.unworked.get(name, inventory.reference[name]) for name in ("application_environment", "application_owner_environment")
+    )
+    if not isinstance(told, Mapping) or not isinstance(owner, Mapping):
+        return  # made of other variables: the names in it are not known
+    if owner == inventory.reference["application_owner_environment"]:
+        wrong = [name for name in told if APPLICATION_LOGIN.search(str(told[name])) and name not in owner]
+        unread = [name for name in owner if name not in told]
+    else:
+        # A name that the application reads for migrations only is the inventory's to choose.
+        chosen = owner.keys() - told.keys()
+        wrong = [name for name in told if APPLICATION_LOGIN.search(str(owner.get(name, "" if chosen else told[name])))]
+        unread = []
+    if wrong or unread:
+        seen = f"tells the application's login in {', '.join(wrong)}" if wrong else f"has no {', '.join(unread)}"
+        yield (
+            f"application_environment {seen}, and application_owner_environment {'does not replace it' if wrong else 'gives one'}: "
+            "PostgreSQL would refuse migrations; write application_owner_environment with the same names, of "
+            "application_database_owner_login and secrets.database_owner_password, as in ansible/group_vars/all/application.yml"
+        )
+
+
 def _lock(inventory, name):
     path = inventory.root / name
     if not path.is_file():
@@ -357,10 +383,35 @@ def secrets(inventory):
             continue
         text = path.read_text(errors="replace").removesuffix("\n")
         if not SECRET.fullmatch(text):
-            yield (
-                f"the secret {path.name} ({len(text)} characters) is not made of 16 to 128 letters and digits, and it stands in URLs and "
-                f"configuration without quoting; to have a new one made: rm ansible/secrets/{inventory.folder.name}/{path.name}"
-            )
+            yield f"{_unfit(path.name, text)}; to have a new one made: rm ansible/secrets/{inventory.folder.name}/{path.name}"
+
+
+def _unfit(name, text):
+    return (
+        f"the secret {name} ({len(text)} characters) is not made of 16 to 128 letters and digits, and it stands in URLs and "
+        "configuration without quoting"
+    )
+
+
+def given_secrets(inventory):
+    """Where an inventory gives them, as a vault does, it gives all. Templates in them are not worked out."""
+    reference = inventory.reference["secrets"]
+    given = inventory.unworked.get("secrets", reference)
+    if given == reference or not isinstance(given, Mapping):
+        return
+    broker, users = inventory.get("application_mqtt_broker", dict) or {}, inventory.get("application_mqtt_users", list) or []
+    of_broker = given.get("mqtt_passwords")
+    missing = [name for name in reference if name not in given]
+    if isinstance(of_broker, Mapping):
+        missing += [f"mqtt_passwords.{user}" for user in (broker.get("user"), *users) if user not in of_broker]
+    if missing:
+        yield (
+            f"secrets lacks {', '.join(missing)}: an inventory's secrets replace the default as a whole; write each of them there, "
+            "such as one of `openssl rand -hex 20`"
+        )
+    for name, text in [*given.items(), *(of_broker.items() if isinstance(of_broker, Mapping) else ())]:
+        if isinstance(text, str) and "{{" not in text and not SECRET.fullmatch(text):
+            yield f"{_unfit(name, text)}; write another there, such as one of `openssl rand -hex 20`"
 
 
 def complaints(variables, hosts, groups, playbook_dir, chains, renamed):
@@ -374,7 +425,7 @@ def complaints(variables, hosts, groups, playbook_dir, chains, renamed):
     inventory.reference_groups = {"laurel", *ROLES, "mosquitto", "locust", "monitoring"}
     found = [*names(inventory, renamed), *kinds(inventory), *tables(inventory), *budget(inventory, chains)]
     found += [*topologies(inventory), *hosts_and_groups(inventory), *ports(inventory), *application(inventory)]
-    found += [*site(inventory), *secrets(inventory)]
+    found += [*logins(inventory), *site(inventory), *secrets(inventory), *given_secrets(inventory)]
     return list(dict.fromkeys(str(sentence) for sentence in found))
 
 
