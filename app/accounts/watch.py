@@ -46,6 +46,9 @@ class Watch(Listener):
     def count(self, user_id):
         return len(self._visitors.get(user_id, ()))
 
+    def visitors(self):
+        return [visitor for visitors in self._visitors.values() for visitor in visitors]
+
     def enter(self, visitor):
         self._visitors.setdefault(visitor.user_id, set()).add(visitor)
         if self._task is None:

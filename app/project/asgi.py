@@ -19,12 +19,13 @@ from rooms.mqtt.bridge import Bridge  # noqa: E402
 from .handover import Handover  # noqa: E402
 from .origin import OriginValidator  # noqa: E402
 from .request_id import SocketRequestId  # noqa: E402
+from .unavailable import SocketUnavailable  # noqa: E402
 from .urls import channel_names, websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
         "http": Handover(http, feeds={"room": room_feed, "inbox": inbox_feed}),
-        "websocket": SocketRequestId(OriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))),
+        "websocket": SocketRequestId(OriginValidator(SocketUnavailable(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))))),
         "channel": ChannelNameRouter(channel_names),
         "mqtt": Bridge.as_asgi(),
     }

@@ -67,7 +67,7 @@ def database(name="DATABASE_URL"):
         example = REQUIRED[name][1]
         raise EnvironmentNotComplete(f"{name} cannot be read (scheme {url.scheme!r}): expected {example}.")
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "project.postgresql",
         "HOST": unquote(url.hostname or ""),
         "PORT": str(url.port or ""),
         "USER": unquote(url.username or ""),

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import Error, connections
 
 from .blocking import listen_blocking
+from .cutoff import suspect
 from .feed import encoded, in_database, tail_of
 from .recovery import is_recoverable, recover
 from .wake import hub
@@ -44,6 +45,7 @@ async def follow(feed, after, *, seconds=FOREVER):
                     position = items[-1][0]
             except Error as error:
                 logger.warning("Feed not read, the next look tries again: %s", error)
+                suspect()
             yield []
 
 

@@ -69,17 +69,29 @@ TEMPLATES = [
 
 # --- Database
 
+DATABASE_CONNECT_SECONDS = environment.number("DATABASE_CONNECT_SECONDS", 3)
 # Under ASGI each request runs in a thread of its own, so that a connection kept per thread (CONN_MAX_AGE) would be
 # lost with it. A pool per process serves both servers in the same way.
 DATABASE_POOL = {
     "min_size": 1,  # idle processes hold one connection
     "max_size": environment.number("DATABASE_POOL_MAX", 10),
-    "timeout": 5,  # seconds to wait for a free connection; below the servers' own time limits
+    "timeout": environment.number("DATABASE_WAIT_SECONDS", 4),  # for a connection; below the servers' own time limits
     "max_idle": 60,  # seconds; gives connections back after a peak
+    # The pauses between two attempts double for as long as the pool goes on with one connection (default: 300 s), so that
+    # it would find a database that is back minutes later. Whoever asks after it gave up begins anew.
+    "reconnect_timeout": DATABASE_CONNECT_SECONDS,
+}
+# A host that is gone or cut off says nothing: without these, a query waits for the kernel's fifteen minutes.
+DATABASE_LIVENESS = {
+    "connect_timeout": DATABASE_CONNECT_SECONDS,
+    "tcp_user_timeout": 1000 * DATABASE_CONNECT_SECONDS,  # milliseconds; what was sent is acknowledged by then
+    # An idle connection is asked, so that its end is known before a request gets it. With the limit above, no count is needed.
+    "keepalives_idle": DATABASE_CONNECT_SECONDS,
+    "keepalives_interval": 1,
 }
 DATABASES = {} if BUILDING else {"default": environment.database()}
 if not BUILDING:
-    DATABASES["default"]["OPTIONS"] |= {"pool": DATABASE_POOL, "connect_timeout": 5}
+    DATABASES["default"]["OPTIONS"] |= {"pool": DATABASE_POOL, **DATABASE_LIVENESS}
     # A connection that PostgreSQL closed (a restart) is replaced instead of failing one request each.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -12,6 +12,7 @@ from django.db import Error
 from accounts.watch import Visitor, watch
 
 from . import codes
+from .cutoff import suspect
 from .follow import follow
 from .limits import frames_allowance
 from .recovery import Recovery
@@ -75,6 +76,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             await handler(frame)
         except Error:
             logger.exception("Frame not handled: the database does not answer")
+            suspect()
             await self.send_error("unavailable", "The database does not answer. Try again in a moment.", **key_of(frame))
 
     async def _frame_of(self, text):

@@ -1,4 +1,7 @@
-"""Says that the database does not answer, instead of failing with a traceback."""
+"""Says that the database does not answer, instead of failing with a traceback.
+
+503 also tells a proxy that this host cannot serve: it asks another one.
+"""
 
 import logging
 
@@ -37,3 +40,28 @@ def process_exception(request, exception):
     if "text/html" in request.headers.get("Accept", ""):
         return HttpResponse(f"{DETAIL}\n", content_type="text/plain; charset=utf-8", status=503, headers=headers)
     return JsonResponse({"error": "unavailable", "detail": DETAIL}, status=503, headers=headers)
+
+
+class SocketUnavailable:
+    """Answers a handshake in the same way; without it the client would be told 500, and no other host be asked."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    async def __call__(self, scope, receive, send):
+        answered = False
+
+        async def note(message):
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self.inner(scope, receive, note)
+        except (OperationalError, InterfaceError) as error:
+            if answered or "websocket.http.response" not in scope.get("extensions", {}):
+                raise
+            logger.error("WebSocket refused: the database does not answer: %s", error)
+            headers = [(b"retry-after", str(RETRY_SECONDS).encode())]
+            await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": b""})

@@ -21,11 +21,12 @@ LOGIN = (401, "login", "Log in first.")
 WRONG_AFTER = (400, "after", '"after" is an id: a whole number, 0 or more.')
 WRONG_LIMIT = (400, "limit", f'"limit" is a whole number from 1 to {PAGE}.')
 WRONG_WAIT = (400, "wait", '"wait" is a whole number of seconds, 0 or more.')
-BUSY = (503, "busy", "Every place to wait is taken. Poll, or come back in a moment.")
+# Not 503: that says to a proxy that this host cannot serve, and should be left out.
+BUSY = (429, "busy", "Every place to wait is taken. Poll, or come back in a moment.")
 
 
 def error(status, code, detail):
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 429 else {}
     return JsonResponse({"error": code, "detail": detail}, status=status, headers=headers)
 
 
@@ -91,8 +92,8 @@ def _streamed(request, slug, transport, after, refuse):
 def _frame_error(status, code, detail):
     """A frame's status is hard to see for the page around it: the reason comes in the document as well."""
     form = ForeverFrame()
-    close_code = codes.BUSY if status == 503 else codes.SESSION_OVER if status == 401 else codes.BAD_REQUEST
+    close_code = codes.BUSY if status == 429 else codes.SESSION_OVER if status == 401 else codes.BAD_REQUEST
     writer = Writer(form)
     response = HttpResponse(writer.begin() + writer.close(close_code, detail), status=status)
-    retry = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    retry = {"Retry-After": str(RETRY_SECONDS)} if status == 429 else {}
     return with_headers(response, form_headers(form) | retry)

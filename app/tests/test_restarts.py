@@ -172,12 +172,12 @@ def test_a_worker_pool_keeps_a_worker_free_and_a_client_that_goes_gives_its_plac
         try:
             return json.load(other._get("messages?after=2&wait=1"))["messages"] == []
         except urllib.error.HTTPError as error:
-            assert error.code == 503
+            assert error.code == 429
             return False
 
     with pytest.raises(urllib.error.HTTPError) as refused:
         other._get("messages?after=1&wait=5")
-    assert refused.value.code == 503 and refused.value.headers["Retry-After"]
+    assert refused.value.code == 429 and refused.value.headers["Retry-After"]
     assert other._get("messages?after=0").status == 200
     reader.done = True
     publish(room, user, 1)

@@ -129,7 +129,7 @@ def test_when_every_place_to_wait_is_taken_a_worker_says_so(room, browser, setti
     with waiting_slot() as held:
         assert held
         answer = browser.get(f"/rooms/garden/{path}", secure=True)
-    assert answer.status_code == 503 and int(answer["Retry-After"]) > 0
+    assert answer.status_code == 429 and int(answer["Retry-After"]) > 0
     assert path != "frame" or '"code": 4103' in answer.content.decode().replace("&quot;", '"')
     with waiting_slot() as held:
         assert held
@@ -164,7 +164,7 @@ async def test_where_nginx_offers_it_a_stream_is_handed_over_and_reads_the_same(
 def test_the_setting_turns_handover_off(room, browser, settings):
     settings.STREAM_HANDOVER, settings.WAITING_REQUESTS_MAX = False, 0
     answer = browser.get("/rooms/garden/events", secure=True, headers={"x-stream-handover": "/handover/"})
-    assert answer.status_code == 503 and not answer.has_header("X-Accel-Redirect")
+    assert answer.status_code == 429 and not answer.has_header("X-Accel-Redirect")
 
 
 async def test_a_ticket_is_good_for_its_session_only(room, user, session, other_session):

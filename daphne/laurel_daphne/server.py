@@ -91,6 +91,8 @@ class Server(daphne.server.Server):
         assert "application_instance" not in self.connections[protocol]
         queue = protocol.receive_queue() if scope["type"] == "websocket" else asyncio.Queue()
         scope.setdefault("asgi", {"version": "3.0"})
+        if scope["type"] == "websocket":
+            scope.setdefault("extensions", {})["websocket.http.response"] = {}
 
         async def send(message):
             await self.handle_reply(protocol, message)

@@ -1,6 +1,7 @@
 """WebSockets that can be closed with a reason, that wait for their reader, and that deliver empty messages."""
 
 import time
+from http import HTTPStatus
 
 from autobahn.util import encode_truncate
 from autobahn.websocket.types import ConnectionDeny
@@ -22,6 +23,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
     unanswered = None  # the newest ping that came meanwhile
     opened = None  # monotonic time of the accept
     reason = None  # why we closed it
+    denial_headers = ()
     connect_logged = False
 
     # Handshake
@@ -61,6 +63,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
             # autobahn answers 400 to a version it does not speak; RFC 6455, 4.2.2 asks for 426.
             code, responseHeaders = 426, [*responseHeaders, ("Upgrade", "websocket")]
         default = {403: "application", 500: "error"}.get(code, "request")
+        responseHeaders = [*(responseHeaders or ()), *self.denial_headers]
         metrics.handshakes_refused.labels(getattr(self, "refused_because", default)).inc()
         self.log_connect(code, reason=reason)
         super().failHandshake(reason, code, responseHeaders)
@@ -154,10 +157,20 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
         kind = message.get("type")
         if kind == "websocket.send":
             self.send_message(message.get("text"), message.get("bytes"))
+        elif kind == "websocket.http.response.start" and self.state == self.STATE_CONNECTING:
+            self.deny(message["status"], message.get("headers", ()))
         elif kind == "websocket.close" and self.state != self.STATE_CONNECTING:
             self.serverClose(message.get("code"), message.get("reason"))
         else:
             super().handle_reply(message)
+
+    def deny(self, status, headers):
+        """Answers the upgrade request as the application says, without the body: a browser shows none of it to its page."""
+        # https://asgi.readthedocs.io/en/latest/extensions.html#websocket-denial-response
+        left_out = {"content-length", "content-type", "transfer-encoding", "connection"}
+        named = [(name.decode("latin1"), value.decode("latin1")) for name, value in headers]
+        self.denial_headers = [(name, value) for name, value in named if name.lower() not in left_out]
+        self.refuse(status, HTTPStatus(status).phrase, "application")
 
     def send_message(self, text, data):
         # Daphne asks "is it true?" where ASGI says "is it not None?", and so loses empty messages:

@@ -25,7 +25,8 @@ WAIT = 25
 POLL_SECONDS = 1.0
 READ_BYTES = 65536
 GONE = {400: 4000, 401: 4001, 403: 4001, 404: 4004}  # statuses that no repetition mends, as the codes say it
-BUSY = {429: 4102, 503: 4103}
+BUSY = 4103
+LATER = {429: BUSY, 503: BUSY}  # no place to wait; a host that cannot serve
 
 
 class Ended(Exception):
@@ -86,7 +87,7 @@ class Transport:
             raise OSError(repr(error)) from error
         if answer.status != 200:
             answer.read()
-            code = GONE.get(answer.status) or BUSY.get(answer.status, 0)
+            code = GONE.get(answer.status) or LATER.get(answer.status, 0)
             raise Ended(code, f"status {answer.status}", float(answer.headers.get("Retry-After") or 0))
         return answer
 
@@ -118,7 +119,7 @@ class Poll(Transport):
             try:
                 yield from self.page(tally, self.wait)
             except Ended as ended:
-                if ended.code == BUSY[503] and self.wait:
+                if ended.code == BUSY and self.wait:
                     yield from self.page(tally, 0)  # no place to wait is left: what is there can be had all the same
                 raise
             if not self.wait:
@@ -145,7 +146,7 @@ class Stream(Transport):
         try:
             answer = self.ask(f"{self.room}/{self.path}?after={tally.last}", **self.headers(tally))
         except Ended as ended:
-            if ended.code == BUSY[503]:
+            if ended.code == BUSY:
                 yield from Poll.page(self, tally, 0)  # as a page does that falls back to polling
             raise
         rest = b""
@@ -240,7 +241,7 @@ class WebSocket(Transport):
         except websocket.Closed as closed:
             raise Ended(closed.code, closed.reason) from closed
         except websocket.Refused as refused:
-            raise Ended(GONE.get(refused.status) or BUSY.get(refused.status, 0), str(refused)) from refused
+            raise Ended(GONE.get(refused.status) or LATER.get(refused.status, 0), str(refused)) from refused
 
     def close(self) -> None:
         if self.socket is not None:

@@ -39,7 +39,7 @@ class Busy(Exception):
 
     def __init__(self, pause: float) -> None:
         self.pause = pause
-        super().__init__("every place to wait is taken (503)")
+        super().__init__("every place to wait is taken")
 
 
 class HttpLine:
@@ -128,7 +128,7 @@ class PollingLine(HttpLine):
         try:
             response = self._ask(self.target(), timeout=timeout)
             body = self.connection.body()
-            if response.status_code == 503 and (pause := retry_after(response)):
+            if response.status_code in (429, 503) and (pause := retry_after(response)):
                 raise Busy(pause)
             messages = self._messages(response.status_code, body)
         except Busy:
@@ -251,7 +251,7 @@ class StreamLine(HttpLine):
         response = self._ask(self.target(), self.resume_headers())
         if response.status_code != 200:
             self.connection.body()
-            if response.status_code == 503 and (pause := retry_after(response)):
+            if response.status_code in (429, 503) and (pause := retry_after(response)):
                 raise Busy(pause)
             raise ValueError(f"status {response.status_code}, expected 200")
         events = self.parser()

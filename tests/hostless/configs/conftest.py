@@ -39,7 +39,7 @@ FOREIGN = {
     "public_http_port": 80,
     "public_https_port": 443,
     "systemd_private_users": True,
-    "unattended_security_updates": False,
+    "unattended_security_updates": True,
     "nginx_hsts_seconds": 63072000,
     "application_origins": ["https://shop.example.org", "https://*.shop.example.org"],
 }

@@ -81,9 +81,43 @@ def test_a_topology_has_only_the_upstreams_it_needs(topology):
 
 
 def test_every_process_of_every_app_host_is_in_its_upstream(topology):
-    servers = re.findall(r"server (198\.18\.250\.\d+:\d+) ", topology("mixed")["nginx/upstreams.conf"])
+    servers = re.findall(r"server (198\.18\.250\.\d+:\d+) max_fails=(\d)", topology("mixed")["nginx/upstreams.conf"])
     processes = [f"198.18.250.{host}:{port}" for host in (21, 22) for port in (9001, 9002)]
-    assert sorted(servers) == sorted([*processes, "198.18.250.21:3031", "198.18.250.22:3031"])
+    processes += ["198.18.250.21:3031", "198.18.250.22:3031"]
+    # Twice: the second is asked when all the first are left out, and is never left out itself.
+    assert sorted(servers) == sorted((process, most) for process in processes for most in "01")
+
+
+def test_a_host_that_says_it_cannot_serve_is_left_out_and_another_is_asked(nginx):
+    lines = directives(nginx["nginx.conf"])
+    for protocol in ("uwsgi", "proxy"):
+        assert f"{protocol}_next_upstream error timeout http_503;" in lines
+    # One level alone: another one's would replace it for its locations.
+    where = [name for name, text in nginx.items() if any("next_upstream " in line for line in directives(text))]
+    assert set(where) <= {"nginx.conf", "sites.conf"}
+    assert not [line for text in nginx.values() for line in directives(text) if "non_idempotent" in line]
+
+
+def test_the_last_server_that_is_asked_is_another_hosts(nginx):
+    for protocol, upstream in (("uwsgi", "uwsgi"), ("proxy", "daphne")):
+        group = re.search(rf"^upstream {upstream} {{\n(.*?)^}}", nginx["upstreams.conf"], re.MULTILINE | re.DOTALL)
+        if group is None:
+            continue
+        hosts = re.findall(r"max_fails=1 .*; # (.*)$", group[1], re.MULTILINE)
+        most = max(hosts.count(host) for host in hosts)
+        assert int(re.search(rf"{protocol}_next_upstream_tries (\d+);", nginx["nginx.conf"])[1]) > most
+
+
+def test_one_host_alone_is_not_asked_twice(rendered):
+    upstreams = rendered["rig"]["edge"]["nginx/upstreams.conf"]
+    assert "backup" not in re.search(r"^upstream rig-.*", upstreams, re.MULTILINE | re.DOTALL)[0]
+
+
+@pytest.mark.parametrize(("name", "protocol"), [("wsgi", "uwsgi"), ("mixed", "uwsgi"), ("asgi", "proxy")])
+def test_an_application_that_is_asked_whether_it_is_ready_leaves_no_host_out(topology, name, protocol):
+    lines = location(topology(name)["nginx/sites.conf"], "= /readyz")
+    assert f"{protocol}_next_upstream error timeout;" in lines
+    assert lines[0] == location(topology(name)["nginx/sites.conf"], "/")[0]
 
 
 def test_connections_are_kept_to_daphne_and_never_to_uwsgi(topology):

@@ -50,7 +50,7 @@ def test_a_host_out_of_rotation_stays_out_until_it_is_brought_back(host):
     code, said = host.run(script, "mixed", "edge")
     assert code == 0, said
     assert said.splitlines() == [
-        "changed", "3", "app1 a new disk", "3",
+        "changed", "6", "app1 a new disk", "6",
         "rotation: app2 is the last app host that serves; bring another one in first", "code 1",
         "rotation: nginx knows no app host nobody", "code 1",
         "changed", "same",

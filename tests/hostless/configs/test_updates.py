@@ -65,13 +65,15 @@ def test_only_the_security_archive_is_taken_from(settings):
 
 
 def test_it_is_done_each_day_and_reboots_nothing(settings):
-    found = settings("mixed")
+    assert DATA["unattended_security_updates"] is True
+    found = settings("foreign")
     assert found["APT::Periodic::Unattended-Upgrade"] == found["APT::Periodic::Update-Package-Lists"] == ["1"]
     assert found["Unattended-Upgrade::Automatic-Reboot"] == ["false"]
 
 
 def test_it_is_off_where_the_inventory_says_so(settings):
-    assert settings("foreign")["APT::Periodic::Unattended-Upgrade"] == ["0"]
+    """As the local cluster's does."""
+    assert settings("mixed")["APT::Periodic::Unattended-Upgrade"] == ["0"]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ async def websocket(path, receive, send):
     await receive()
     if path == "/never":
         return await asyncio.sleep(60)
+    if path == "/unavailable":
+        await send({"type": "websocket.http.response.start", "status": 503, "headers": [(b"retry-after", b"3"), (b"content-length", b"4")]})
+        return await send({"type": "websocket.http.response.body", "body": b"away"})
     if path == "/refuse":
         return await send({"type": "websocket.close"})
     await send({"type": "websocket.accept"})

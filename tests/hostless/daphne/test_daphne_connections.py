@@ -32,6 +32,16 @@ def test_an_application_that_does_not_accept_in_time_gives_503(start):
     assert server.log_line(event="websocket.connect")["status"] == 503
 
 
+@pytest.mark.cure("ignores what it does not know, and drops the connection in time")
+def test_an_application_can_refuse_with_a_status_and_headers(start):
+    server = start("--websocket_connect_timeout", "1")
+    seen = read_all(server.request("/unavailable", **UPGRADE)).lower()
+    assert seen.startswith("http/1.1 503 service unavailable") and "retry-after: 3" in seen
+    # Its body is not sent, so that its length must not be told.
+    assert "content-length: 4" not in seen
+    assert server.log_line(event="websocket.connect")["status"] == 503
+
+
 @pytest.mark.cure("answers 400; RFC 6455 asks for 426")
 def test_a_version_that_is_not_spoken_gives_426_and_those_that_are(shared):
     with shared.request("/", **{**UPGRADE, "Sec_WebSocket_Version": "12"}) as connection:
