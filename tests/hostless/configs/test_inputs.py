@@ -212,7 +212,10 @@ WRONG = {
     "no edge": (lambda c: c.groups.pop("nginx"), "the group nginx (the edge) has no host"),
     "no application host": (lambda c: c.groups.update(app=[]), "the group app (uWSGI and Daphne) has no host"),
     "no database": (lambda c: c.groups.pop("postgresql"), "the group postgresql (the database) has no host"),
-    "two hosts for Redis": (lambda c: c.groups.update(redis=["data", "load"]), "the group redis has 2 hosts; expected one, or three or five"),
+    "two hosts for Redis": (
+        lambda c: c.groups.update(redis=["data", "load"]),
+        "the group redis has 2 hosts; expected one, or three or five",
+    ),
     "two databases": (lambda c: c.groups.update(postgresql=["data", "load"]), "the group postgresql has 2 hosts; expected one"),
     "a host twice": (lambda c: c.hosts["app2"].update(ansible_host=c.hosts["app1"]["ansible_host"]), "app1 and app2 have the same address"),
     "an address that is none": (

@@ -40,9 +40,8 @@ def test_the_first_host_leads_where_no_sentinel_answers_yet(ask):
 
 def test_the_others_follow_it(ask, host, workshop):
     password = (workshop / "secrets/redis_peer_password").read_text().strip()
-    code, said = host.run(
-        "sed -i 's/^here=.*/here=198.18.250.32/' /usr/local/sbin/redis-leader; sh /usr/local/sbin/redis-leader follow; cat /run/redis/leader.conf"
-    )
+    elsewhere = "sed -i 's/^here=.*/here=198.18.250.32/' /usr/local/sbin/redis-leader"
+    code, said = host.run(f"{elsewhere}; sh /usr/local/sbin/redis-leader follow; cat /run/redis/leader.conf")
     assert code == 0 and said.split() == ["masteruser", "replica", "masterauth", password, "replicaof", "198.18.250.31", "6379"]
     assert host.run("stat --format '%U %a' /run/redis/leader.conf /run/redis-sentinel/sentinel.conf")[1].split() == ["redis", "600"] * 2
 
