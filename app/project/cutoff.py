@@ -15,6 +15,7 @@ from health.probes import redis_reason
 from . import codes
 
 logger = logging.getLogger(__name__)
+BATCH, PAUSE_SECONDS, PAUSES_MOST = 5, 0.5, 10  # those who are sent away come back as they can be served, as in Daphne's drain
 _looks = WeakKeyDictionary()  # event loop -> the look that is being taken
 
 
@@ -31,5 +32,8 @@ async def _look():
         return
     visitors = watch().visitors()
     logger.error("Cut off: neither the database nor Redis answers", extra={"sent_away": len(visitors)})
-    for visitor in visitors:
-        visitor.leave(codes.REPLACED, "this host is cut off")
+    batch = max(BATCH, -(-len(visitors) // PAUSES_MOST))
+    for first in range(0, len(visitors), batch):
+        for visitor in visitors[first : first + batch]:
+            visitor.leave(codes.REPLACED, "this host is cut off")
+        await asyncio.sleep(PAUSE_SECONDS)

@@ -63,7 +63,7 @@ class CommandLine(daphne.cli.CommandLineInterface):
             type=float,
             default=None,
             metavar="SECONDS",
-            help="Time for the application to accept a WebSocket, then 503 (as --websocket_connect_timeout)",
+            help="Time for the application to accept a WebSocket, then 504 (as --websocket_connect_timeout)",
         )
         sockets.add_argument(
             "--websocket-close-timeout", type=float, default=5, metavar="SECONDS", help="Time for a client to answer a close frame (5)"

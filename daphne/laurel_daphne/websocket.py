@@ -73,7 +73,8 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
         # https://github.com/django/daphne/issues/119.
         self.openHandshakeTimeoutCall = None
         if self.state == self.STATE_CONNECTING and "handshake_deferred" in self.__dict__:
-            self.refuse(503, "The application did not accept in time", "timeout")
+            # Not 503, for which the proxy leaves this host out and asks another: where all are slow, that makes them slower.
+            self.refuse(504, "The application did not accept in time", "timeout")
         else:
             super().onOpenHandshakeTimeout()
 

@@ -26,10 +26,10 @@ async def closing(url, message=None):
 
 
 @pytest.mark.cure("drops the connection, so that the proxy says 502")
-def test_an_application_that_does_not_accept_in_time_gives_503(start):
+def test_an_application_that_does_not_accept_in_time_gives_504(start):
     server = start("--websocket_connect_timeout", "1", ours=["--websocket-handshake-timeout", "0.3"])
-    assert read_all(server.request("/never", **UPGRADE)).startswith("HTTP/1.1 503")
-    assert server.log_line(event="websocket.connect")["status"] == 503
+    assert read_all(server.request("/never", **UPGRADE)).startswith("HTTP/1.1 504")
+    assert server.log_line(event="websocket.connect")["status"] == 504
 
 
 @pytest.mark.cure("ignores what it does not know, and drops the connection in time")
