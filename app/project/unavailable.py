@@ -1,6 +1,7 @@
 """Says that the database does not answer, instead of failing with a traceback.
 
-503 also tells a proxy that this host cannot serve: it asks another one.
+503 also tells a proxy that this host cannot serve: it asks another one. Who has too much to do says 429, else a proxy would leave out
+one host after the other for being busy.
 """
 
 import logging
@@ -10,9 +11,17 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, JsonResponse
 from django.utils.decorators import sync_and_async_middleware
 
+from .postgresql.base import AllInUse
+
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = 3
-DETAIL = "The database does not answer. Try again in a moment."
+AWAY = 503, "unavailable", "The database does not answer. Try again in a moment."
+BUSY = 429, "busy", "Every connection to the database is in use. Try again in a moment."
+
+
+def answer_to(exception):
+    """Return (status, code, detail) for a database error."""
+    return BUSY if isinstance(exception.__cause__, AllInUse) else AWAY
 
 
 @sync_and_async_middleware
@@ -35,11 +44,12 @@ def unavailable_middleware(get_response):
 def process_exception(request, exception):
     if not isinstance(exception, (OperationalError, InterfaceError)):
         return None
-    logger.error("Request not answered: the database does not answer: %s", exception)
+    status, code, detail = answer_to(exception)
+    logger.error("Request not answered: %s %s", detail, exception)
     headers = {"Retry-After": str(RETRY_SECONDS), "Cache-Control": "no-store"}
     if "text/html" in request.headers.get("Accept", ""):
-        return HttpResponse(f"{DETAIL}\n", content_type="text/plain; charset=utf-8", status=503, headers=headers)
-    return JsonResponse({"error": "unavailable", "detail": DETAIL}, status=503, headers=headers)
+        return HttpResponse(f"{detail}\n", content_type="text/plain; charset=utf-8", status=status, headers=headers)
+    return JsonResponse({"error": code, "detail": detail}, status=status, headers=headers)
 
 
 class SocketUnavailable:
@@ -61,7 +71,8 @@ class SocketUnavailable:
         except (OperationalError, InterfaceError) as error:
             if answered or "websocket.http.response" not in scope.get("extensions", {}):
                 raise
-            logger.error("WebSocket refused: the database does not answer: %s", error)
+            status, _, detail = answer_to(error)
+            logger.error("WebSocket refused: %s %s", detail, error)
             headers = [(b"retry-after", str(RETRY_SECONDS).encode())]
-            await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+            await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
             await send({"type": "websocket.http.response.body", "body": b""})

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from project.postgresql.base import DatabaseWrapper
+from project.unavailable import answer_to
 
 WAIT = 1.5  # seconds that the first one waits
 
@@ -75,8 +76,9 @@ def database(way, django_db_blocker):
 def seconds_of(database):
     """How long the database took to say that it is away."""
     began = time.monotonic()
-    with pytest.raises(OperationalError):
+    with pytest.raises(OperationalError) as refused:
         ask(database)
+    assert answer_to(refused.value)[0] == 503
     return time.monotonic() - began
 
 
@@ -120,10 +122,11 @@ def test_a_pool_that_is_too_small_for_the_moment_is_no_database_away(way, databa
     held.connect()
     # Given while the other one waited: it is the pool that has nothing left.
     threading.Timer(WAIT / 2, lambda: setattr(held.pool, "given", time.monotonic())).start()
-    with pytest.raises(OperationalError):
+    with pytest.raises(OperationalError) as refused:
         ask(database)
     assert time.monotonic() - began >= WAIT * 0.9
     assert database.pool.timeout == WAIT
+    assert answer_to(refused.value)[0] == 429
     held.close()
 
 

@@ -24,7 +24,7 @@ def three(deployed, talker, room):
     """The cluster with three Redis hosts, gone over to with people connected; and back again."""
     with using(talker, room) as felt:
         succeeded(deployed.make("deploy", REDIS="ha"))
-    nobody_lost_anything(felt)
+    nobody_lost_anything(felt, every_socket=False)  # it may have three already
     yield deployed
     with using(talker, room) as felt:
         succeeded(deployed.make("deploy", REDIS="single"))

@@ -8,6 +8,10 @@ from psycopg_pool import PoolTimeout
 AWAY_SECONDS = 0.05  # enough for a pool that has a connection, and for an order to make one
 
 
+class AllInUse(PoolTimeout):
+    """Each connection of the pool was somebody's all the while: the database answers, and this process has too much to do."""
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Waits for a connection of the pool, but only until the first in this process has waited in vain.
 
@@ -21,10 +25,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return super().get_new_connection(conn_params)
         try:
             connection = super().get_new_connection(conn_params)
-        except PoolTimeout:
-            # Where others were given one meanwhile, the pool is too small for the moment: nothing is away.
-            if getattr(pool, "given", 0.0) < asked:
-                pool.timeout = AWAY_SECONDS
+        except PoolTimeout as timeout:
+            if getattr(pool, "given", 0.0) >= asked:  # by others, meanwhile
+                raise AllInUse(*timeout.args) from timeout
+            pool.timeout = AWAY_SECONDS
             raise
         pool.given, pool.timeout = time.monotonic(), self.settings_dict["OPTIONS"]["pool"]["timeout"]
         return connection
