@@ -3,10 +3,13 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from .paths import LOGS, ROOT, STATE
+
+DEAF_SECONDS = 3  # what a shell without job control started in the background does not hear SIGINT
 
 
 def pid_file(name: str) -> Path:
@@ -38,4 +41,9 @@ def start(name: str, command: Sequence[str | Path]) -> None:
 def stop(name: str) -> None:
     if pid := running(name):
         os.kill(pid, signal.SIGINT)
+        end = time.monotonic() + DEAF_SECONDS
+        while running(name) == pid and time.monotonic() < end:
+            time.sleep(0.05)
+        if running(name) == pid:
+            os.kill(pid, signal.SIGTERM)
     pid_file(name).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ chown -R redis /etc/redis /var/lib/redis
 (setpriv --reuid redis --clear-groups redis-server /etc/redis/redis.conf --supervised no > /tmp/redis.log 2>&1 &)
 for i in $(seq 50); do redis-cli ping 2>&1 | grep -q NOAUTH && break; sleep 0.1; done
 """
-STOP_REDIS = "redis-cli --user channels shutdown nosave"
+STOP_REDIS = "pkill redis-server; for i in $(seq 50); do pgrep redis-server > /dev/null || break; sleep 0.1; done"
 
 
 @pytest.fixture(scope="module")

@@ -47,3 +47,15 @@ def test_a_process_that_has_the_id_by_now_is_left_alone(tmp_path):
     assert background.running("test-sleeper") is None
     background.stop("test-sleeper")
     assert not background.pid_file("test-sleeper").exists()
+
+
+def test_one_that_does_not_hear_the_first_word_is_ended_too(monkeypatch, tmp_path):
+    """A shell without job control starts what runs in the background deaf to SIGINT."""
+    monkeypatch.setattr(background, "DEAF_SECONDS", 0.2)
+    deaf = "import pathlib, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); pathlib.Path('deaf').touch(); time.sleep(30)"
+    background.start("test-sleeper", [sys.executable, "-c", deaf, "test-sleeper"])
+    while not (tmp_path / "deaf").exists():
+        time.sleep(0.01)
+    pid = background.running("test-sleeper")
+    background.stop("test-sleeper")
+    assert ended(pid)

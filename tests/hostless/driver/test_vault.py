@@ -89,7 +89,7 @@ def test_the_secrets_of_now_are_in_the_vault_and_nowhere_else(checkout, password
     kept = opened(file(checkout), password)
     assert set(kept["secrets"]) == NAMES
     assert kept["secrets"]["redis_password"] == "r" * 40
-    assert kept["secrets_before"] == {"application_secret_key": "k" * 64, "redis_password": ""}
+    assert kept["secrets_before"] == {"application_secret_key": "k" * 64, "redis_password": "", "redis_peer_password": ""}
     assert set(kept["secrets"]["mqtt_passwords"]) == {"bridge", "sensor"}
     secrets = [*flat(kept["secrets"]), "k" * 64]
     assert len(secrets) == len(NAMES) + 2 and all(16 <= len(text) <= 128 for text in secrets)
