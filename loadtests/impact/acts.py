@@ -1,9 +1,10 @@
-"""How a step of an operation is done: a verb, a playbook, a script on a host, a container, a release that is broken."""
+"""How a step of an operation is done: a verb, a playbook, a script on a host, a container, a release that is broken, clients."""
 
 import io
 import json
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -17,8 +18,11 @@ from loadtests.lab.errors import LabError
 from loadtests.lab.hosts import Host, Hosts
 from loadtests.lab.world import ROOT
 
+from .throng import Throng
+
 BUILD = ROOT / "build"
 VERB_SECONDS = 900
+SCRIPTS = Path(__file__).parent
 # What makes a release bad, as a file of the application: its path and its text. The demo's names.
 BROKEN = {
     "cannot-start": ("project/wsgi.py", 'raise RuntimeError("this release cannot start")\n'),
@@ -44,6 +48,7 @@ class Acts:
 
     def __init__(self, hosts: Hosts, log: Path, say: Callable[[str], None]) -> None:
         self.hosts, self.log, self.say = hosts, log, say
+        self.throng = Throng(hosts)
         firsts = {"edge": hosts.edge, "app1": hosts.app[0], "app2": hosts.app[1], "data": hosts.first("postgresql")}
         firsts |= {"load": hosts.load, "redis": hosts.first("redis")}
         self.named = firsts
@@ -64,6 +69,13 @@ class Acts:
             with self.log.open("a") as log:
                 log.write(f"$ on {host.name}: {script}\n")
             self.hosts.run(host, f"sudo sh -c {quote(script)}")
+        elif "script" in step:
+            name, *arguments = step["script"].split()
+            with self.log.open("a") as log:
+                log.write(f"$ on {self.words[step['host']]}: {step['script']}\n")
+            self.hosts.run(self.named[step["host"]], shlex.join(["sudo", "sh", "-s", *arguments]), stdin=(SCRIPTS / name).read_text())
+        elif "clients" in step:
+            self.clients(step["clients"])
         elif "container" in step:
             container = self.named[step["host"]].variables["cluster_container"]
             self.command(["docker", step["container"], container], 0)
@@ -76,6 +88,18 @@ class Acts:
             return self.named[name]
         address = self.hosts.run(self.named["redis"], "sudo redis-leader").strip()
         return next(host for host in self.hosts.in_group("redis") if host.variables["ansible_host"] == address)
+
+    def clients(self, deed: str | dict[str, Any]) -> None:
+        """So many come in, or those who are there do something; what came of it is then in `throng.facts`."""
+        with self.log.open("a") as log:
+            log.write(f"$ clients: {deed}\n")
+        if isinstance(deed, dict):
+            self.say(f"  {deed['count']} clients come in …")
+            self.throng.come(deed)
+        elif deed == "go":
+            self.throng.go()
+        else:
+            self.throng.do(deed)
 
     def command(self, words: list[str], code: int) -> str:
         """Run it with its output in the log; raises StepFailed where it ends otherwise than with `code`."""

@@ -6,6 +6,7 @@ from typing import Any
 
 SERVICE_RESTART = 1012
 LATE_SECONDS = 1.0
+OUTCOMES = ("back", "closed")  # what is promised to clients that came for one operation
 
 
 @dataclass
@@ -61,7 +62,9 @@ def broken(promise: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """How the facts of a window break a promise; nothing where they keep it.
 
     A promise may hold: failed (most failed pages), failing_seconds (they lie within so many), statuses (they are these alone), page_seconds
-    (the slowest page), closed (codes that may be seen; absent: any), back_seconds, late (most late deliveries; absent: any).
+    (the slowest page), closed (codes that may be seen; absent: any), closed_least (fewer closes, and it did not happen), back_seconds,
+    late (most late deliveries; absent: any); of the clients that came for the operation alone, clients_back_seconds and
+    clients_closed_seconds: all of them are back, or closed, within so many.
     That nothing is lost, doubled or unrecovered is part of each.
     """
     found = [f"{facts[name]} {name}" for name in ("lost", "duplicated", "unrecovered") if facts[name]]
@@ -78,8 +81,29 @@ def broken(promise: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     allowed = {str(code) for code in promise["closed"]} if "closed" in promise else set(facts["closed"])
     if foreign := {code: count for code, count in facts["closed"].items() if code not in allowed}:
         found.append(f"closed with {words(foreign)}, promised: {', '.join(sorted(allowed)) or 'no close'}")
+    if (count := sum(facts["closed"].values())) < promise.get("closed_least", 0):
+        found.append(f"{count} sockets were closed, expected at least {promise['closed_least']}: it did not happen")
     if "late" in promise and facts["late"] > promise["late"]:
         found.append(f"{facts['late']} deliveries came late, promised: at most {promise['late']}")
+    for outcome in OUTCOMES:
+        if (rule := f"clients_{outcome}_seconds") in promise:
+            found += broken_by_clients(outcome, promise[rule], facts.get("clients") or {})
+    return found
+
+
+def broken_by_clients(outcome: str, seconds: float, clients: dict[str, Any]) -> list[str]:
+    """The same of those who came for the operation alone: `outcome` (back, closed) is promised to all of them, within so many seconds."""
+    if not clients.get("reached"):
+        return ["no client was there for it"]
+    found, count = [], clients["count"]
+    if clients["reached"] < count:
+        found.append(f"only {clients['reached']} of {count} clients were there for it")
+    if clients[outcome] < count:
+        found.append(f"{clients[outcome]} of {count} clients were {outcome}, promised: all")
+    if (slowest := clients[f"{outcome}_s"].get("100", 0.0)) > seconds:
+        found.append(f"a client was {outcome} after {slowest} s, promised: at most {seconds} s")
+    if clients.get("missing"):
+        found.append(f"{clients['missing']} messages missing at the clients")
     return found
 
 

@@ -9,9 +9,11 @@ from loadtests.lab.reading import read_yaml
 
 FILE = Path(__file__).parent / "operations.yml"
 NEEDS = {"", "docker", "sentinels"}
-STEPS = {"make", "playbook", "run", "container", "release", "wait"}
-KEYS = {"what", "promise", "do", "undo", "needs", "settle"}
-RULES = {"failed", "failing_seconds", "statuses", "page_seconds", "closed", "back_seconds", "late"}
+STEPS = {"make", "playbook", "run", "script", "container", "release", "clients", "wait"}
+KEYS = {"what", "promise", "before", "do", "undo", "needs", "settle"}
+RULES = {"failed", "failing_seconds", "statuses", "page_seconds", "closed", "closed_least", "back_seconds", "late"}
+RULES |= {"clients_back_seconds", "clients_closed_seconds"}
+CLIENTS_DO = ("cut", "stop-reading", "go")  # besides coming in
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Operation:
     name: str
     what: str
     promise: dict[str, Any]
+    before: tuple[dict[str, Any], ...]
     do: tuple[dict[str, Any], ...]
     undo: tuple[dict[str, Any], ...]
     needs: str
@@ -44,6 +47,10 @@ class Operation:
             said.append(f"back within {self.promise['back_seconds']} s")
         if "late" in self.promise:
             said.append(f"{self.promise['late']} late")
+        if "clients_back_seconds" in self.promise:
+            said.append(f"all who were cut back within {self.promise['clients_back_seconds']} s")
+        if "clients_closed_seconds" in self.promise:
+            said.append(f"who does not read is closed within {self.promise['clients_closed_seconds']} s")
         return ", ".join(said)
 
 
@@ -64,13 +71,16 @@ def operation(name: str, body: dict[str, Any], promises: dict[str, Any]) -> Oper
         raise LabError(f"the operation {name} promises {body.get('promise')!r}; expected one of {', '.join(promises)}")
     if body.get("needs", "") not in NEEDS:
         raise LabError(f"the operation {name} needs {body['needs']!r}; expected one of {', '.join(sorted(NEEDS - {''}))}")
-    for step in [*body["do"], *body.get("undo", [])]:
+    for step in [*body.get("before", []), *body["do"], *body.get("undo", [])]:
         if len(STEPS & set(step)) != 1:
             raise LabError(f"the operation {name} has the step {step}; expected one of {', '.join(sorted(STEPS))}")
+        if isinstance(deed := step.get("clients"), str) and deed not in CLIENTS_DO:
+            raise LabError(f"the operation {name} lets clients {deed}; expected one of {', '.join(CLIENTS_DO)}, or how many come in")
     return Operation(
         name,
         body["what"],
         promises[body["promise"]],
+        tuple(body.get("before", [])),
         tuple(body["do"]),
         tuple(body.get("undo", [])),
         body.get("needs", ""),

@@ -9,7 +9,7 @@ from loadtests.lab.docs import table
 from loadtests.lab.errors import LabError
 from loadtests.lab.world import ROOT
 
-from .run import FORMAT
+from .run import FORMAT, told
 
 DOCS = ROOT / "docs"
 DATA = DOCS / "results/impact.json"
@@ -31,6 +31,8 @@ LEGEND = """- **failed**: pages answered with anything but 200, or not at all; *
 - **lost**, **late**: messages that were acknowledged and never came to a reader; deliveries that came more than a second after they
   were sent.
 - **refused**: attempts to come back, and long polls, that were told to try again or found nobody yet."""
+CAME = """Clients that came for one operation alone, beside those who are connected throughout. Those who are cut are back when they have
+the message that was said meanwhile; those who do not read are closed when their connection is reset."""
 
 
 def publish(source: Path | None) -> list[Path]:
@@ -78,6 +80,9 @@ def text(result: dict[str, Any]) -> str:
         "kept",
     ]
     lines += table(head, [cells(rows) for rows in by_operation(result["rows"])])
+    if came := [row for row in result["rows"] if "clients" in row["felt"]]:
+        lines += ["", CAME, ""]
+        lines += [f"- {row['what']}, round {row['round']}: {told(row['felt']['clients'])}" for row in came]
     if result["left_out"]:
         lines += ["", f"Left out, because the hosts are no containers: {', '.join(result['left_out'])}."]
     versions = sorted({version for host in result["versions"].values() for version in host.split(" · ") if version})

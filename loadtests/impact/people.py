@@ -7,7 +7,6 @@ after the last id that it has. One crowd lives through all operations; `begin` a
 import asyncio
 import json
 import random
-import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from .felt import LATE_SECONDS, SERVICE_RESTART, Felt
+from .site import Site
 
 READY_SECONDS = 90
 CAUGHT_UP_SECONDS = 60  # until the last message has come to everybody
@@ -26,17 +26,6 @@ PAGE_TIMEOUT = aiohttp.ClientTimeout(total=20)
 POLL_TIMEOUT = aiohttp.ClientTimeout(total=WAIT + 20)
 CLOSING = aiohttp.ClientWSTimeout(ws_close=2)
 AGAIN_SECONDS = 2  # what was not acknowledged is sent again, as the demo's own page does
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where they go, and as whom: `sessions` are dealt out in turn."""
-
-    url: str  # https://host:port
-    tls: ssl.SSLContext
-    cookie: str
-    sessions: tuple[str, ...]
-    rooms: tuple[str, ...]  # slugs
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,7 @@
 
 import datetime
 import json
-import ssl
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,55 +14,15 @@ from loadtests.lab.progress import duration
 from loadtests.lab.world import ROOT
 
 from .acts import Acts, StepFailed
-from .felt import broken
+from .felt import OUTCOMES, broken
 from .operations import Operation
-from .people import Amounts, Crowd, Site
+from .people import Amounts, Crowd
+from .site import site_of
 
 FORMAT = 1
 RESULTS = ROOT / "results"
-USERS = 20  # whose sessions are dealt out: one user may hold so many connections only
 ROOM_SOCKETS = 6  # people in a room
 STEADY_SECONDS = 3.0  # before each operation: nothing is failing already
-
-
-def site_of(hosts: Hosts, sockets: int) -> Site:
-    """The edge as its users reach it, with sessions of demo users and rooms of this run's own."""
-    sessions = json.loads(hosts.make_sessions(USERS))
-    authority = hosts.inventory / "pki/ca.crt"
-    tls = ssl.create_default_context(cafile=str(authority) if authority.is_file() else None)
-    name = hosts.edge.variables.get("ansible_host", hosts.edge.name)
-    url = f"https://{name}:{hosts.https_port()}"
-    keys = tuple(entry["session"] for entry in sessions["sessions"])
-    return Site(url, tls, sessions["cookie"], keys, make_rooms(url, tls, sessions["cookie"], keys[0], max(1, sockets // ROOM_SOCKETS)))
-
-
-def make_rooms(url: str, tls: ssl.SSLContext, cookie: str, session: str, rooms: int) -> tuple[str, ...]:
-    """The slugs of rooms that are made through the form, as a person would."""
-    began = int(time.time())
-    agent = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), Stay)
-
-    def ask(path: str, csrf: str | None = None, **form: str) -> Any:
-        cookies = f"{cookie}={session}" + (f"; {csrf}" if csrf else "")
-        body = urllib.parse.urlencode(form).encode() if form else None
-        return agent.open(urllib.request.Request(url + path, body, {"Cookie": cookies, "Referer": f"{url}/"}), timeout=15)
-
-    token = next(value.partition(";")[0] for value in ask("/rooms/").headers.get_all("Set-Cookie") if "csrftoken" in value)
-    slugs = []
-    for number in range(rooms):
-        answer = ask("/rooms/", token, csrfmiddlewaretoken=token.partition("=")[2], name=f"impact {began} {number}")
-        if answer.status != 302:
-            raise LabError(f"no room can be made: POST /rooms/ says {answer.status}. Is this checkout deployed? make deploy")
-        slugs.append(answer.headers["Location"].rstrip("/").rpartition("/")[2])
-    return tuple(slugs)
-
-
-class Stay(urllib.request.HTTPErrorProcessor):
-    """Every answer is an answer: a redirect is not followed, an error not raised."""
-
-    def http_response(self, request: Any, response: Any) -> Any:
-        return response
-
-    https_response = http_response
 
 
 def new_folder() -> Path:
@@ -87,6 +44,10 @@ def perform(operation: Operation, crowd: Crowd, acts: Acts) -> dict[str, Any]:
     crowd.begin()
     try:
         try:
+            for step in operation.before:
+                acts.do(step)
+            began = time.monotonic()
+            crowd.begin()
             for step in operation.do:
                 acts.do(step)
         except (StepFailed, LabError) as failed:
@@ -100,6 +61,8 @@ def perform(operation: Operation, crowd: Crowd, acts: Acts) -> dict[str, Any]:
             except (StepFailed, LabError) as failed:
                 wrong.append(f"afterwards: {failed}")
     facts = felt.facts()
+    if clients := acts.throng.taken():
+        facts["clients"] = clients
     return {
         "operation": operation.name, "what": operation.what, "promised": operation.promised, "seconds": round(took, 1),
         "felt": facts, "broken": [*wrong, *broken(operation.promise, facts)],
@@ -121,7 +84,7 @@ def run(
     }  # fmt: skip
     acts = Acts(hosts, folder / "operations.log", say)
     say(f"  {amounts.sockets} sockets, {amounts.streams} streams and {amounts.pollers} long pollers come in …")
-    with Crowd(site_of(hosts, amounts.sockets), amounts) as crowd:
+    with Crowd(site_of(hosts, max(1, amounts.sockets // ROOM_SOCKETS)), amounts) as crowd:
         if not crowd.everybody_reads():
             there = sum(reader.subscribed for reader in crowd.readers)
             raise LabError(f"only {there} of {len(crowd.readers)} readers came in ({dict(crowd.felt.refused)}); see: make status")
@@ -151,6 +114,18 @@ def line(row: dict[str, Any]) -> str:
     felt = row["felt"]
     back = felt["back_s"].get("100")
     closed = ", ".join(f"{count} x {code}" for code, count in felt["closed"].items()) or "no socket closed"
+    came = f", clients {told(felt['clients'])}" if "clients" in felt else ""
     verdict = "kept" if not row["broken"] else "BROKEN: " + "; ".join(row["broken"])
     away = f", back in {back:.1f} s" if back is not None else ""
-    return f"  {row['operation']:<20} {felt['failed']:>3} failed  {felt['lost']:>2} lost  {closed}{away}  {verdict}"
+    return f"  {row['operation']:<20} {felt['failed']:>3} failed  {felt['lost']:>2} lost  {closed}{away}{came}  {verdict}"
+
+
+def told(clients: dict[str, Any]) -> str:
+    """What became of those who came for the operation alone."""
+    outcome = next(name for name in OUTCOMES if name in clients)
+    after = " / ".join(f"{seconds:.1f}" for seconds in clients[f"{outcome}_s"].values())
+    return (
+        f"{outcome}: {clients[outcome]} of {clients['count']}"
+        + (f", half of them, 95 %, all after {after} s" if after else "")
+        + (f", {clients['for_pings']} of them for pings that they did not answer" if clients.get("for_pings") else "")
+    )

@@ -59,7 +59,7 @@ class Crowd:
 
     `addresses` are source addresses that are used in turn, for when one has too few ports. `on_cut(at)` is told of each
     open member that is cut, `on_back(cut at, at)` when it has its first message again, `on_loss(why)` of each connection
-    that broke or was refused. Times are monotonic seconds.
+    that broke or was refused. `receive_buffer` bytes are asked of the kernel for each socket; 0: as it likes. Times are monotonic seconds.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Crowd:
         on_cut: Any = None,
         on_back: Any = None,
         on_loss: Any = None,
+        receive_buffer: int = 0,
     ) -> None:
         parts = urlsplit(host)
         self.members = list(members)
@@ -87,6 +88,7 @@ class Crowd:
         self.on_cut = on_cut or (lambda at: None)
         self.on_back = on_back or (lambda cut_at, now: None)
         self.on_loss = on_loss or (lambda why: None)
+        self.receive_buffer = receive_buffer
         self.poller = epoll()
         self.by_fd: dict[int, Member] = {}
         self.waiting: deque[Member] = deque(self.members)
@@ -165,6 +167,9 @@ class Crowd:
     def connect(self, member: Member, now: float) -> None:
         member.socket = RealSocket(self.family, 1)
         member.socket.setblocking(False)
+        if self.receive_buffer:
+            # Before it connects: the window that it offers comes of it.
+            member.socket.setsockopt(1, 8, self.receive_buffer)  # SOL_SOCKET, SO_RCVBUF
         member.state, member.deadline = CONNECTING, now + OPEN_TIMEOUT_SECONDS
         self.by_fd[member.socket.fileno()] = member
         self.opening.add(member)

@@ -8,33 +8,22 @@ import shlex
 
 import pytest
 
+from cluster.paths import ROOT
 from crowd import SERVICE_RESTART, using
 from helpers import changes
 from test_65_relay import nobody_lost_anything, served
 
 # The long ones, which `make test-full` runs.
 full = pytest.mark.skipif(not os.environ.get("LAUREL_FULL"), reason="make test-full runs it")
-PROBE = """set -e
-dir=/var/tmp/laurel-probe; rm -rf $dir; mkdir -p $dir/repo
-for version in 1.0 2.0; do
-    mkdir -p $dir/$version/DEBIAN
-    {
-        printf 'Package: laurel-probe\\nVersion: %s\\nArchitecture: all\\n' $version
-        printf 'Maintainer: nobody\\nDescription: probe\\n'
-    } > $dir/$version/DEBIAN/control
-    dpkg-deb --build $dir/$version $dir/laurel-probe_$version.deb > /dev/null
-done
-dpkg -i $dir/laurel-probe_1.0.deb > /dev/null
-cp $dir/laurel-probe_2.0.deb $dir/repo/
-size=$(stat -c %s $dir/repo/laurel-probe_2.0.deb); sum=$(sha256sum $dir/repo/laurel-probe_2.0.deb | cut -d' ' -f1)
-{ cat $dir/2.0/DEBIAN/control; printf 'Filename: ./laurel-probe_2.0.deb\\nSize: %s\\nSHA256: %s\\n' $size $sum; } > $dir/repo/Packages
-echo "deb [trusted=yes] file:$dir/repo ./" > /etc/apt/sources.list.d/laurel-probe.list"""
-FORGET_PROBE = "rm -rf /etc/apt/sources.list.d/laurel-probe.list /var/tmp/laurel-probe; dpkg --purge laurel-probe > /dev/null 2>&1; true"
+OLDER_PACKAGE = (ROOT / "loadtests/impact/older-package.sh").read_text()
 ASK_REDIS = """import socket, sys
 redis = socket.create_connection((sys.argv[1], 6379), 3)
 redis.sendall(f"AUTH channels {sys.argv[2]}\\r\\n".encode())
 print(redis.recv(99))"""
-INSTALLED = "dpkg-query --show --showformat '${Version}' laurel-probe"
+
+
+def older_package(verb):
+    return f"sudo sh -c {shlex.quote(OLDER_PACKAGE)} older-package.sh {verb}"
 
 
 def succeeded(done):
@@ -184,14 +173,14 @@ def test_packages_are_upgraded_host_by_host_and_only_where_there_are_some(deploy
     succeeded(deployed.make("upgrade-os"))  # whatever the archive holds by now
     before = deployed.on("app1", "systemctl show --property=MainPID --value uwsgi")[1]
     try:
-        assert deployed.on("app2", f"sudo sh -c {shlex.quote(PROBE)}")[0] == 0
+        assert deployed.on("app2", older_package("put"))[0] == 0
         with using(talker, room) as felt:
             succeeded(deployed.make("upgrade-os"))
         nobody_lost_anything(felt)
         assert set(felt.closed) == {SERVICE_RESTART}
-        assert deployed.on("app2", INSTALLED)[1] == "2.0"
+        assert deployed.on("app2", older_package("upgraded"))[0] == 0
         assert deployed.on("app1", "systemctl show --property=MainPID --value uwsgi")[1] == before
         assert deployed.on("edge", "sudo /etc/laurel/rotation list")[1] == ""
     finally:
-        deployed.on("app2", f"sudo sh -c '{FORGET_PROBE}'")
+        deployed.on("app2", older_package("forget"))
     assert served(deployed)

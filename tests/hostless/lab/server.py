@@ -1,16 +1,19 @@
 """A small server that speaks like the demo application, and lies or freezes when asked.
 
-    python server.py [--freeze-at SECONDS --freeze SECONDS] [--lie json|drop|duplicate|reorder|refuse|hang-up] [--whole]
+    python server.py [--freeze-at SECONDS --freeze SECONDS] [--lie json|drop|duplicate|reorder|refuse|hang-up|reset] [--whole]
 
 Prints the port it listens on. One asyncio process; a freeze stops all of it, like a stop-the-world pause.
 WebSocket messages go out in two fragments after a ping, so that clients must cope with both; with --whole in one frame.
-`drop`, `duplicate` and `reorder` are about every fifth message of a room; `close` ends a stream after every third.
+`drop`, `duplicate` and `reorder` are about every fifth message of a room; `close` ends a stream after every third; `reset`
+ends a reader's connection when it leaves 1 MiB unread.
 """
 
 import argparse
 import asyncio
 import html
 import json
+import socket
+import struct
 import sys
 import time
 from collections import defaultdict
@@ -19,6 +22,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, RejectConnection, Request, TextMessage
 
 ROW = {"id": 7, "number": 42}
+UNREAD_BYTES = 2**20  # more than one that reads ever has waiting
 
 
 def workload(path: str, lies: set[str]) -> tuple[int, str, bytes]:
@@ -198,6 +202,10 @@ class Server:
 
         def tell(frame: dict) -> None:
             text = json.dumps(frame)
+            if "reset" in self.lies and writer.transport.get_write_buffer_size() > UNREAD_BYTES:
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+                return
             if self.options.whole:
                 writer.write(protocol.send(TextMessage(text)))
                 return

@@ -1,6 +1,7 @@
 """The crowd: cheap, complete, and honest about what it misses."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,20 @@ def frame(number, text, end=b", "):
     rest = b'"sent_ts": 1.5}' if end == b", " else b""
     body = b'{"type": "message", "id": %d, "room": "a", "text": "%b"%b%b' % (number, text, end, rest)
     return bytes([0x81, 126]) + len(body).to_bytes(2, "big") + body + b"\x89\x01?"
+
+
+def test_a_socket_has_the_receive_buffer_that_was_asked_for():
+    from loadtests.users.crowd import Crowd
+    from loadtests.users.member import Member
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sizes = []
+        for asked in (0, 4096):
+            crowd = Crowd(f"http://127.0.0.1:{server.getsockname()[1]}", [Member("a", "", 0)], receive_buffer=asked)
+            crowd.tend()
+            sizes.append(crowd.members[0].socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+            crowd.close()
+    assert sizes[1] == 2 * 4096 < sizes[0]  # the kernel takes as much again for itself
 
 
 @pytest.mark.parametrize("size", [1, 5, 64, 100_000])
