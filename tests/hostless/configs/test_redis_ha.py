@@ -32,9 +32,7 @@ def ask(host, workshop):
         return host.run(f"{login} {command}")[1].strip()
 
     yield ask
-    host.run(
-        "pkill redis-server; for i in $(seq 50); do pgrep redis-server || break; sleep 0.1; done; rm -rf /run/redis /run/redis-sentinel /etc/redis/peer"
-    )
+    host.run(STOP)
 
 
 def test_the_first_host_leads_where_no_sentinel_answers_yet(ask):

@@ -170,6 +170,7 @@ def test_the_operations_are_readable_and_every_promise_is_used():
         ({"what": "x", "promise": "relay", "do": [{"make": "a", "wait": 1}]}, "has the step"),
         ({"what": "x", "promise": "relay", "do": [{}]}, "has the step"),
         ({"what": "x", "promise": "relay", "doo": []}, "has doo"),
+        ({"what": "x", "promise": "relay", "needs": "a host", "do": []}, "needs 'a host'; expected one of docker, sentinels"),
         ({"what": "x", "promise": "relay", "before": [{"mk": "a"}], "do": []}, "has the step"),
         ({"what": "x", "promise": "relay", "do": [{"clients": "dance"}]}, "lets clients dance; expected one of cut, stop-reading, go"),
     ],
