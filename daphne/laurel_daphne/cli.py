@@ -66,6 +66,13 @@ class CommandLine(daphne.cli.CommandLineInterface):
             help="Time for the application to accept a WebSocket, then 504 (as --websocket_connect_timeout)",
         )
         sockets.add_argument(
+            "--websocket-opening",
+            type=int,
+            default=0,
+            metavar="SOCKETS",
+            help="WebSockets that may wait for the application to accept them; more are answered 429 with Retry-After (0: any number)",
+        )
+        sockets.add_argument(
             "--websocket-close-timeout", type=float, default=5, metavar="SECONDS", help="Time for a client to answer a close frame (5)"
         )
         sockets.add_argument(

@@ -11,6 +11,7 @@ from laurel_daphne.logs import logger
 
 # Twisted, as of 26.10, says "Unknown Status" of it.
 http.RESPONSES.setdefault(426, b"Upgrade Required")
+RETRY_SECONDS = 1
 CLIENT_CLOSED_REQUEST = 499  # nginx's name for it
 
 
@@ -31,6 +32,14 @@ class WebRequest(http_protocol.WebRequest):
             metrics.http_in_flight.inc()
             metrics.handshakes_refused.labels("draining").inc()
             return self.basic_error(503, b"Service Unavailable", "Restarting")
+        elif 0 < self.server.options.websocket_opening <= len(self.server.opening):
+            # Who waits longer than the handshake may take has cost as much as one that was let in, and comes again. Not 503, for which
+            # the proxy would ask the next one, which is as busy.
+            self.is_upgrade = False
+            metrics.http_in_flight.inc()
+            metrics.handshakes_refused.labels("busy").inc()
+            self.setHeader(b"retry-after", str(RETRY_SECONDS).encode())
+            return self.basic_error(429, b"Too Many Requests", "Too many handshakes at once")
         return super().process()
 
     def handle_reply(self, message):

@@ -65,5 +65,5 @@ def code_family(code):
 # A label that has never been counted shows 0, not nothing, so that a first increase is seen.
 for direction in ("group", "buffer"):
     over_capacity_drops.labels(direction)
-for reason in ("application", "draining", "error", "request", "timeout"):
+for reason in ("application", "busy", "draining", "error", "request", "timeout"):
     handshakes_refused.labels(reason)

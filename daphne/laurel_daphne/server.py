@@ -38,6 +38,7 @@ class Server(daphne.server.Server):
         self.ports = []
         self.drain = self.drain_task = None
         self.leaving = False
+        self.opening = set()  # WebSockets that wait for the application to accept them
         self.handover_task = None
         self.notifier = Notifier()
         self.access_log = None

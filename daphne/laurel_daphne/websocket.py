@@ -30,6 +30,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
 
     def onConnect(self, request):
         self.began = time.monotonic()
+        self.factory.server_class.opening.add(self)
         self.counts = {"messages_in": 0, "messages_out": 0, "bytes_in": 0, "bytes_out": 0}
         self.gate = SendGate(self.answer_newest_ping)
         # The HTTP channel stays the transport's producer after the upgrade and stops *reading* when the
@@ -43,6 +44,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
 
     def onOpen(self):
         self.opened = time.monotonic()
+        self.factory.server_class.opening.discard(self)
         metrics.websockets_open.inc()
         metrics.websockets_opened.inc()
         self.log_connect(101)
@@ -64,6 +66,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
             code, responseHeaders = 426, [*responseHeaders, ("Upgrade", "websocket")]
         default = {403: "application", 500: "error"}.get(code, "request")
         responseHeaders = [*(responseHeaders or ()), *self.denial_headers]
+        self.factory.server_class.opening.discard(self)
         metrics.handshakes_refused.labels(getattr(self, "refused_because", default)).inc()
         self.log_connect(code, reason=reason)
         super().failHandshake(reason, code, responseHeaders)
@@ -121,6 +124,7 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
             self.transport.resumeProducing()
 
     def onClose(self, wasClean, code, reason):
+        self.factory.server_class.opening.discard(self)
         if self.gate is None:
             return  # refused before it was a WebSocket; Daphne would raise AttributeError here
         self.gate.release()

@@ -32,6 +32,21 @@ def test_an_application_that_does_not_accept_in_time_gives_504(start):
     assert server.log_line(event="websocket.connect")["status"] == 504
 
 
+@pytest.mark.cure("lets in any number, and accepts none of them in time")
+def test_more_handshakes_than_may_wait_at_once_are_told_to_come_back(start):
+    server = start("--websocket_connect_timeout", "1", ours=["--websocket-opening", "2"])
+    waiting = [server.request("/never", **UPGRADE) for _ in range(2)]
+    assert eventually(lambda: "429" in (seen := read_all(server.request("/", **UPGRADE))) and "retry-after: 1" in seen.lower())
+    # Those who waited have been answered: there is room again.
+    for connection in waiting:
+        assert " 504 " in read_all(connection)
+    assert asyncio.run(closing(f"{server.url}/close/4100")) == (4100, "because")
+    # Who opens, and who leaves before, counts no more.
+    for _ in range(3):
+        server.request("/never", **UPGRADE).close()
+        assert asyncio.run(closing(f"{server.url}/close/4100")) == (4100, "because")
+
+
 @pytest.mark.cure("ignores what it does not know, and drops the connection in time")
 def test_an_application_can_refuse_with_a_status_and_headers(start):
     server = start("--websocket_connect_timeout", "1")
