@@ -175,7 +175,8 @@ class WebSocketProtocol(ws_protocol.WebSocketProtocol):
         left_out = {"content-length", "content-type", "transfer-encoding", "connection"}
         named = [(name.decode("latin1"), value.decode("latin1")) for name, value in headers]
         self.denial_headers = [(name, value) for name, value in named if name.lower() not in left_out]
-        self.refuse(status, HTTPStatus(status).phrase, "application")
+        known = status in list(HTTPStatus)
+        self.refuse(status, HTTPStatus(status).phrase if known else "Refused", "application")
 
     def send_message(self, text, data):
         # Daphne asks "is it true?" where ASGI says "is it not None?", and so loses empty messages:

@@ -126,13 +126,14 @@ def verify(chosen: Settings) -> None:
 
 def deploy(chosen: Settings) -> None:
     started = time.monotonic()
-    clean_up = scale.choose_redis(chosen)
+    scale.choose_redis(chosen)
     if chosen.local:
         if inventory.load():  # before the first boot there are no addresses to look at
             playbook.validate("local")
         boot(chosen)
     provision(chosen)
-    clean_up()
+    if chosen.local:
+        scale.remove_former_redis(inventory.load())
     summary(chosen, time.monotonic() - started)
 
 
@@ -193,6 +194,7 @@ def destroy(chosen: Settings) -> None:
         return
     if cluster.provider == "docker" or virtual.installed(cluster.provider):
         machines.ensure(cluster.provider)
+    scale.remove_former_redis(cluster)
     machines.destroy(cluster)
     for name in (
         "addresses.yml",

@@ -80,10 +80,10 @@ def add_host(chosen: Settings, provision: Callable[[Settings], None]) -> None:
     say(f"{host} serves: {', '.join(inventory.hosts_by_group(folder_of(chosen.environment))['app'])}.")
 
 
-def choose_redis(chosen: Settings) -> Callable[[], None]:
-    """Write down the Redis hosts that REDIS= asks for; what is returned removes, after a deploy, those that are not any more."""
+def choose_redis(chosen: Settings) -> None:
+    """Write down the Redis hosts that REDIS= asks for; after a deploy, `remove_former_redis` removes those that are none any more."""
     if not chosen.redis:
-        return lambda: None
+        return
     if not chosen.local:
         raise Failure(
             f"REDIS= is for the local cluster; the inventory {chosen.environment!r} says it by the hosts of its group redis: one or three"
@@ -96,17 +96,20 @@ def choose_redis(chosen: Settings) -> Callable[[], None]:
             added[host] = numbers.get(host) or next(number for number in range(32, 255) if number not in taken)
             taken.add(added[host])
         inventory.write_added(folder, added, "redis")
-        return lambda: None
+        return
     if inventory.provider(chosen) != "docker" and inventory.read_added(folder, "redis"):
         raise Failure("virtual machines are removed all at once: make destroy && make deploy")
     inventory.write_added(folder, {}, "redis")
-    return remove_more_redis
 
 
-def remove_more_redis() -> None:
-    cluster = inventory.load()
-    for host in MORE_REDIS if cluster and cluster.provider == "docker" else ():
-        containers.remove(cluster.container(host))
+def remove_former_redis(cluster: inventory.Cluster | None) -> None:
+    """Also those that an interrupted run left, and that no inventory knows."""
+    if cluster is None or cluster.provider != "docker":
+        return
+    known = inventory.hosts_by_group(folder_of("local"))["redis"]
+    for host in MORE_REDIS:
+        if host not in known:
+            containers.remove(cluster.container(host))
 
 
 def remove_host(chosen: Settings, provision: Callable[[Settings], None], drain: Callable[[Settings, str], None]) -> None:

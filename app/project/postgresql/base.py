@@ -9,7 +9,7 @@ AWAY_SECONDS = 0.05  # enough for a pool that has a connection, and for an order
 
 
 class AllInUse(PoolTimeout):
-    """Each connection of the pool was somebody's all the while: the database answers, and this process has too much to do."""
+    """Others were given a connection while this one waited: the database answers, and this process has too much to do."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

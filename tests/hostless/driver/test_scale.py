@@ -126,8 +126,9 @@ def test_two_more_hosts_for_redis_beside_app_hosts_that_were_added(checkout, set
     settle()
     inventory.write_added(checkout / "ansible/inventories/local", {"app3": 23})
     monkeypatch.setenv("REDIS", "ha")
-    scale.choose_redis(settings.read())()
-    scale.choose_redis(settings.read())()
+    scale.choose_redis(settings.read())
+    scale.choose_redis(settings.read())
+    scale.remove_former_redis(inventory.load())
     assert redis_hosts(checkout) == ["app1", "redis2", "redis3"]
     assert inventory.read_added(checkout / "ansible/inventories/local", "redis") == {"redis2": 32, "redis3": 33}
     assert inventory.read_added(checkout / "ansible/inventories/local") == {"app3": 23}
@@ -138,9 +139,9 @@ def test_and_one_again_whose_containers_go_after_the_deploy(checkout, settle, ra
     cluster = settle()
     inventory.write_added(checkout / "ansible/inventories/local", {"redis2": 32, "redis3": 33}, "redis")
     monkeypatch.setenv("REDIS", "single")
-    clean_up = scale.choose_redis(settings.read())
+    scale.choose_redis(settings.read())
     assert (redis_hosts(checkout), removed) == (["app1"], [])
-    clean_up()
+    scale.remove_former_redis(inventory.load())
     assert removed == [cluster.container("redis2"), cluster.container("redis3")]
     assert not (checkout / "ansible/inventories/local" / inventory.ADDED).exists()
 
@@ -148,7 +149,8 @@ def test_and_one_again_whose_containers_go_after_the_deploy(checkout, settle, ra
 def test_without_a_word_redis_stays_as_it_is(checkout, settle, ran, removed):
     settle()
     inventory.write_added(checkout / "ansible/inventories/local", {"redis2": 32, "redis3": 33}, "redis")
-    scale.choose_redis(settings.read())()
+    scale.choose_redis(settings.read())
+    scale.remove_former_redis(inventory.load())
     assert (redis_hosts(checkout), removed) == (["app1", "redis2", "redis3"], [])
 
 
