@@ -30,6 +30,7 @@ def declared(**inventory):
             return [work_out(item, depth) for item in value]
         return value
 
+    values["redis_sentinels"] = work_out(values["redis_sentinels"])
     for server in values["servers"].values():
         server["ports"] = work_out(server["ports"])
     return [{**flow, "ports": [int(port) for port in work_out(flow["ports"])]} for flow in values["flows"]]

@@ -96,10 +96,12 @@ def choose_redis(chosen: Settings) -> None:
             added[host] = numbers.get(host) or next(number for number in range(32, 255) if number not in taken)
             taken.add(added[host])
         inventory.write_added(folder, added, "redis")
-        return
-    if inventory.provider(chosen) != "docker" and inventory.read_added(folder, "redis"):
+    elif inventory.provider(chosen) != "docker" and inventory.read_added(folder, "redis"):
         raise Failure("virtual machines are removed all at once: make destroy && make deploy")
-    inventory.write_added(folder, {}, "redis")
+    else:
+        inventory.write_added(folder, {}, "redis")
+    if inventory.load():  # a cluster that is there: its new hosts have addresses before anybody looks at the inventory
+        inventory.keep(inventory.choose(chosen))
 
 
 def remove_former_redis(cluster: inventory.Cluster | None) -> None:

@@ -86,7 +86,7 @@ class Crowd:
     async def page(self, browser, due):
         loop = asyncio.get_running_loop()
         try:
-            status = (await browser.get("/workload/row")).status_code
+            status = await ask(browser)
         except httpx.HTTPError as error:
             status = repr(error)
         self.felt.pages += 1
@@ -149,6 +149,19 @@ class Crowd:
             unsure[key] = True
             await socket.send(json.dumps({"type": "publish", "text": f"from {number}", "key": key}))
             await asyncio.sleep(pause)
+
+
+async def ask(browser):
+    """The status of a page; asked for again where nothing came on a connection that was kept, as browsers do (RFC 9112, 9.3.1).
+
+    nginx closes such connections when it is reloaded, and a request may be on its way just then.
+    """
+    try:
+        return (await browser.get("/workload/row")).status_code
+    except httpx.RemoteProtocolError as error:
+        if "without sending a response" not in str(error):
+            raise
+        return (await browser.get("/workload/row")).status_code
 
 
 @contextmanager

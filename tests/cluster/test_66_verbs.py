@@ -43,7 +43,9 @@ def test_more_processes_and_fewer_again_cost_nobody_anything(deployed, talker, r
         assert "daphne@3" in units(deployed, host)
         workers = "pgrep --count --parent $(systemctl show --property=MainPID --value uwsgi)"
         assert deployed.on(host, workers)[1].strip() == "3"
-    assert deployed.on("edge", "sudo grep -c :9003 /etc/laurel/nginx/upstreams.conf")[1].strip() == "2"
+    assert (
+        deployed.on("edge", "sudo grep -c :9003 /etc/laurel/nginx/upstreams.conf")[1].strip() == "4"
+    )  # two, and both again for when all are left out
 
     with using(talker, room) as felt:
         succeeded(deployed.make("scale", DAPHNE=2, UWSGI=2))
