@@ -1,19 +1,10 @@
 """The channel layer in Django's terms: from the name of its kind and the addresses of its Redis servers."""
 
-import socket
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 
 CONNECT_SECONDS = 2
-# One Sentinel that does not answer, or two, must leave time to ask the next within a wake-up's two seconds (project/wake.py);
-# redis-py's own ten retries would take half a minute for each.
-SENTINEL = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": None}
-# A server that is gone without a word is noticed by who only listens to it.
-KEEPALIVE = {
-    "socket_keepalive": True,
-    "socket_keepalive_options": {socket.TCP_KEEPIDLE: 3, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3},
-}
 READ_SECONDS = 10
 
 
@@ -38,7 +29,7 @@ def host(url):
     (and sentinel_username, sentinel_password where the sentinels themselves ask for them)
     """
     if not url.startswith("redis+sentinel://"):
-        return {"address": url, "socket_connect_timeout": CONNECT_SECONDS, **KEEPALIVE}
+        return {"address": url, "socket_connect_timeout": CONNECT_SECONDS}
     parts, query = urlsplit(url), parse_qs(url.partition("?")[2])
     login = {"username": parts.username, "password": parts.password}
     sentinel_login = {"username": query.get("sentinel_username", [None])[0], "password": query.get("sentinel_password", [None])[0]}
@@ -47,8 +38,7 @@ def host(url):
         "master_name": unquote(parts.path.strip("/")),
         "db": int(query.get("db", ["0"])[0]),
         "socket_connect_timeout": CONNECT_SECONDS,
-        **KEEPALIVE,
-        "sentinel_kwargs": {**SENTINEL, **_given(sentinel_login)},
+        "sentinel_kwargs": {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": CONNECT_SECONDS, **_given(sentinel_login)},
         **_given({name: value and unquote(value) for name, value in login.items()}),
     }
 
