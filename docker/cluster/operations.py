@@ -144,6 +144,8 @@ def maintenance(chosen: Settings) -> None:
 
 def plan(chosen: Settings) -> None:
     """What a deploy would change. Builds the release, to know its name; changes no host."""
+    if chosen.redis:
+        raise Failure("a plan is of the hosts that are there; REDIS= makes hosts, or removes them: make deploy REDIS=" + chosen.redis)
     if chosen.local and inventory.load() is None:
         raise Failure("there is no cluster yet, so a deploy would make all of it: make deploy")
     release.build(chosen.environment)

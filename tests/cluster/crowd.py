@@ -26,6 +26,7 @@ class Felt:
     """What the users felt."""
 
     pages: int = 0
+    asked_again: int = 0  # pages whose kept connection was closed before anything came
     failed: list = field(default_factory=list)  # (status or error, seconds since the start)
     slowest: float = 0
     closed: Counter = field(default_factory=Counter)  # close code -> how many
@@ -39,7 +40,8 @@ class Felt:
 
     def summary(self):
         return {
-            "pages": self.pages, "failed": self.failed[:5], "slowest_s": round(self.slowest, 2), "closed": dict(self.closed),
+            "pages": self.pages, "asked_again": self.asked_again, "failed": self.failed[:5],
+            "slowest_s": round(self.slowest, 2), "closed": dict(self.closed),
             "refused": {str(why)[:80]: count for why, count in self.refused.items()},
             "longest_away_s": round(max(self.away, default=0), 2), "published": self.published, "lost": self.lost,
             "duplicated": self.duplicated, "gaps": self.gaps, "unrecovered": self.unrecovered,
@@ -86,13 +88,26 @@ class Crowd:
     async def page(self, browser, due):
         loop = asyncio.get_running_loop()
         try:
-            status = await ask(browser)
+            status = await self.ask(browser)
         except httpx.HTTPError as error:
             status = repr(error)
         self.felt.pages += 1
         self.felt.slowest = max(self.felt.slowest, loop.time() - due)
         if status != 200:
             self.felt.failed.append((status, round(time.monotonic() - self.began, 1)))
+
+    async def ask(self, browser):
+        """The status of a page; asked for again where nothing came on a connection that was kept, as browsers do (RFC 9112, 9.3.1).
+
+        nginx closes such connections when it is reloaded, and a request may be on its way just then. Counted, and bounded by who judges.
+        """
+        try:
+            return (await browser.get("/workload/row")).status_code
+        except httpx.RemoteProtocolError as error:
+            if "without sending a response" not in str(error):
+                raise
+            self.felt.asked_again += 1
+            return (await browser.get("/workload/row")).status_code
 
     async def person(self, number):
         position, closed_at, unsure = None, None, {}
@@ -149,19 +164,6 @@ class Crowd:
             unsure[key] = True
             await socket.send(json.dumps({"type": "publish", "text": f"from {number}", "key": key}))
             await asyncio.sleep(pause)
-
-
-async def ask(browser):
-    """The status of a page; asked for again where nothing came on a connection that was kept, as browsers do (RFC 9112, 9.3.1).
-
-    nginx closes such connections when it is reloaded, and a request may be on its way just then.
-    """
-    try:
-        return (await browser.get("/workload/row")).status_code
-    except httpx.RemoteProtocolError as error:
-        if "without sending a response" not in str(error):
-            raise
-        return (await browser.get("/workload/row")).status_code
 
 
 @contextmanager

@@ -50,6 +50,7 @@ def take_release(deployed):
 def nobody_lost_anything(felt, *, every_socket=True):
     print(json.dumps(felt.summary()))
     assert felt.failed == []
+    assert felt.asked_again <= 0.01 * felt.pages
     assert (felt.lost, felt.gaps, felt.duplicated, felt.unrecovered) == (0, 0, 0, 0)
     assert felt.published > 10
     assert set(felt.closed) <= {SERVICE_RESTART}

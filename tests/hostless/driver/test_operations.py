@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster import operations
+from cluster import operations, settings
 from cluster.console import Failure
 
 
@@ -51,3 +51,9 @@ def test_a_named_release_is_taken():
 def test_without_another_good_release_there_is_no_way_back():
     with pytest.raises(Failure, match="no other good release"):
         operations.choose({"app1": [about("now", current=True, good_at=1)]}, "")
+
+
+def test_a_plan_of_hosts_that_are_not_there_is_refused(checkout, monkeypatch):
+    monkeypatch.setenv("REDIS", "ha")
+    with pytest.raises(Failure, match="make deploy REDIS=ha"):
+        operations.plan(settings.read())
